@@ -1,0 +1,59 @@
+# `make` lists the targets. Each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+KERNELS := $(VENV)/.kernels
+PATHS := shared services bot backtest benchmarks tests mm_bot.py
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format lint types bench replay docs lock clean
+
+help:  ## List the targets.
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing locked dependencies" >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# Kernels are compiled once, into the on-disk cache, so that no process compiles at its start.
+$(KERNELS): $(READY) $(shell grep -rlE '^@kernel' shared services backtest 2>/dev/null)
+	@echo "compiling kernels" >&2
+	@$(BIN)/python -m backtest.warm
+	@touch $@
+
+setup: $(KERNELS)  ## Virtual environment, locked dependencies, compiled kernels.
+
+run: setup  ## Start the whole system (simulated venues); ARGS="--markets eth-15m" passes flags.
+	@$(BIN)/python mm_bot.py $(ARGS)
+
+test: setup  ## Run the tests; ARGS="-k strike" passes flags.
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup format lint types test  ## Format check, lint, types and tests: exactly what CI runs.
+
+format: setup
+	@$(BIN)/ruff format --check $(PATHS)
+
+lint: setup
+	@$(BIN)/ruff check $(PATHS)
+
+types: setup
+	@$(BIN)/mypy
+
+bench: setup  ## Benchmarks, as a table with ratios.
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: setup  ## Print what is generated into the documents again.
+	@$(BIN)/python -m shared.wiring
+
+lock: $(READY)  ## Renew requirements.lock from pyproject.toml.
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-header pyproject.toml -o requirements.lock
+
+clean:  ## Remove the virtual environment, caches and outputs.
+	@rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,51 @@
+"""`python -m services.broker`"""
+
+from __future__ import annotations
+
+import time
+
+from prometheus_client import Gauge
+
+from shared.bus import Broker
+from shared.codec import RefusedMessageError, decode
+from shared.market import NS_PER_S
+from shared.service import Runtime, load_settings
+from shared.settings import ServiceSettings
+
+FORGET_AFTER_S = 3600.0
+SWEEP_S = 60.0
+
+_CACHED = Gauge("broker_cached_topics", "Topics with a last value.")
+_FORWARDED = Gauge("broker_forwarded_messages", "Messages forwarded since the start.")
+_SNAPSHOTS = Gauge("broker_snapshots", "Snapshot requests answered since the start.")
+
+
+def is_old(frame: bytes) -> bool:
+    """Whether nobody published this topic for an hour (its period or its publisher is gone), or it is not a message."""
+    try:
+        return decode(frame.partition(b"\0")[2]).ts_pub_ns < time.time_ns() - FORGET_AFTER_S * NS_PER_S
+    except RefusedMessageError:
+        return True
+
+
+def main() -> None:
+    """Serve until stopped."""
+    settings = load_settings(ServiceSettings)
+    with Runtime("broker", settings) as runtime:
+        broker = Broker(runtime.endpoints)
+        _CACHED.set_function(lambda: len(broker.topics))
+        _FORWARDED.set_function(lambda: broker.forwarded)
+        _SNAPSHOTS.set_function(lambda: broker.snapshots)
+        next_sweep = time.monotonic() + SWEEP_S
+        while not runtime.stopping:
+            broker.serve(timeout_ms=100)
+            runtime.counters = {"forwarded": broker.forwarded, "cached_topics": len(broker.topics)}
+            runtime.beat()
+            if time.monotonic() >= next_sweep:
+                next_sweep += SWEEP_S
+                broker.forget(is_old)
+        broker.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Feeds: one process a venue, publishing normalized market data."""

@@ -1,0 +1,1 @@
+"""Hedger: owns the positions and answers queries about them."""

@@ -1,0 +1,1 @@
+"""What every process has in common. Knows no service."""

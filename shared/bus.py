@@ -1,0 +1,387 @@
+"""The bus: publish, subscribe, snapshot, request and reply. The only file that touches ZeroMQ.
+
+A message travels as one frame, `<topic>\\0<envelope>`: one frame costs half of what two cost, and subscriptions match
+its beginning. Publishers connect to the broker's XSUB, subscribers to its XPUB. A subscriber first subscribes, waits
+until the broker confirms (a welcome message), then asks for the last value of each topic, then applies what is newer
+(the "Clone" pattern of the ZeroMQ Guide). Lost messages show as gaps in the sequence numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from threading import Thread
+from typing import NamedTuple, Self
+from urllib.parse import urlsplit
+
+import zmq
+
+from shared.codec import RefusedMessageError, decode, encode
+from shared.core import Delivery, Event, Gap
+from shared.messages import SCHEMA_VERSION, AnyMessage, Envelope, topic_of
+from shared.wiring import NOT_CACHED, TOPIC_END
+
+_END = TOPIC_END.encode()
+_WELCOME = b"_welcome" + _END
+_NOT_CACHED = tuple(f"{each.__name__}.".encode() for each in NOT_CACHED)
+HIGH_WATER_MARK = 20_000  # messages queued for one slow peer before the bus drops, and counts, what follows
+MAX_FRAME_BYTES = 1 << 20
+_DRAIN_LIMIT = 500  # messages taken in one go, so that timers are never starved
+
+
+def _context() -> zmq.Context[zmq.Socket[bytes]]:
+    return zmq.Context.instance()
+
+
+class Endpoints(NamedTuple):
+    """Addresses of the broker's sockets, and of services that answer requests."""
+
+    publish: str
+    subscribe: str
+    snapshot: str
+    hedger: str
+
+    @classmethod
+    def of(cls, bus: str) -> Self:
+        """From `ipc://<path prefix>` or `tcp://<host>:<first port>`; raises ValueError."""
+        parts = urlsplit(bus)
+        names = ("publish", "subscribe", "snapshot", "hedger")
+        if parts.scheme == "ipc" and parts.netloc + parts.path:
+            path = parts.netloc + parts.path
+            if len(path) > 90:
+                raise ValueError(
+                    f"bus address {bus!r} is too long for a Unix socket: use a path of at most 90 characters"
+                )
+            return cls(*(f"ipc://{path}.{name}" for name in names))
+        if parts.scheme == "tcp" and parts.hostname and parts.port:
+            return cls(*(f"tcp://{parts.hostname}:{parts.port + offset}" for offset in range(len(names))))
+        raise ValueError(f"bus address {bus!r}: write ipc:///path/prefix or tcp://host:port")
+
+
+class BusTimeoutError(TimeoutError):
+    """The other side did not answer in time: the answer is unknown, not no."""
+
+
+class Publisher:
+    """Publishes messages with epoch and sequence numbers.
+
+    `sent`, `dropped` (high-water mark) and `refused` (not finite) count by message class.
+    """
+
+    def __init__(self, endpoints: Endpoints, *, instance: str) -> None:
+        self.instance = instance
+        self.sent: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self._epoch = time.time_ns() // 1_000_000
+        self._seq: dict[str, int] = {}
+        self._socket: zmq.Socket[bytes] = _context().socket(zmq.XPUB)
+        self._socket.set(zmq.XPUB_NODROP, 1)
+        self._socket.set(zmq.SNDHWM, HIGH_WATER_MARK)
+        self._socket.set(zmq.LINGER, 200)
+        self._socket.connect(endpoints.publish)
+
+    def wait_until_connected(self, timeout_s: float) -> None:
+        """Wait until the broker takes what is published; raises BusTimeoutError."""
+        if not self._socket.poll(int(timeout_s * 1000), zmq.POLLIN):
+            raise BusTimeoutError(f"no broker took the connection within {timeout_s:g} s")
+
+    def new_epoch(self) -> None:
+        """Begin a new unbroken run: continuity with the venue was lost."""
+        self._epoch = max(self._epoch + 1, time.time_ns() // 1_000_000)
+
+    def publish(self, message: AnyMessage) -> bool:
+        """Send; False when the message was refused (not finite) or dropped (nobody drains the queue)."""
+        topic = topic_of(message)
+        seq = self._seq.get(topic, 0) + 1
+        self._seq[topic] = seq
+        name = type(message).__name__
+        try:
+            envelope = encode(Envelope(SCHEMA_VERSION, self.instance, self._epoch, seq, time.time_ns(), message))
+        except RefusedMessageError:
+            self.refused[name] += 1
+            return False
+        try:
+            self._socket.send(topic.encode() + _END + envelope, zmq.NOBLOCK)
+        except zmq.Again:
+            self.dropped[name] += 1
+            return False
+        self.sent[name] += 1
+        return True
+
+    def drain_subscriptions(self) -> None:
+        """Forget the broker's subscription notices, which XPUB queues for us."""
+        with contextlib.suppress(zmq.Again):
+            while True:
+                self._socket.recv(zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Send what is queued, then close."""
+        self._socket.close()
+
+
+class _Place(NamedTuple):
+    instance: str
+    epoch: int
+    seq: int
+
+
+class Continuity:
+    """Follows sequence numbers topic by topic: what is new, what is lost, what came twice."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, _Place] = {}
+
+    def judge(self, topic: str, envelope: Envelope) -> tuple[bool, int | None]:
+        """(is it news, messages lost before it; None when the run is unbroken, 0 when a new run began)."""
+        last = self._places.get(topic)
+        place = _Place(envelope.instance, envelope.epoch, envelope.seq)
+        if last is None:
+            self._places[topic] = place
+            return True, None
+        if place[:2] != last[:2]:
+            if place.instance == last.instance and place.epoch < last.epoch:
+                return False, None
+            self._places[topic] = place
+            restarted_count = place.seq <= last.seq
+            return True, 0 if restarted_count else max(place.seq - last.seq - 1, 0)
+        if place.seq <= last.seq:
+            return False, None
+        self._places[topic] = place
+        lost = place.seq - last.seq - 1
+        return True, lost if lost else None
+
+
+class Subscriber:
+    """Receives the messages of some topic prefixes as events, with gaps named.
+
+    `received` and `lost` count by message class, `refused` by reason, `duplicates` in all.
+    """
+
+    def __init__(self, endpoints: Endpoints, prefixes: Iterable[str]) -> None:
+        self.received: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.duplicates = 0
+        self.last_refusal = ""
+        self._continuity = Continuity()
+        self._prefixes = tuple(prefixes)
+        self._endpoints = endpoints
+        self._socket: zmq.Socket[bytes] = _context().socket(zmq.SUB)
+        self._socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
+        self._socket.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        self._socket.set(zmq.LINGER, 0)
+        self._socket.connect(endpoints.subscribe)
+        for each in self._prefixes:
+            self._socket.subscribe(each)
+        self._socket.subscribe(_WELCOME)
+        self._pending: list[bytes] = []
+
+    def join(self, timeout_s: float) -> list[Event]:
+        """Wait until the broker serves our subscriptions, then return the last values. Raises BusTimeoutError."""
+        deadline = time.monotonic() + timeout_s
+        while self._socket.poll(max(int((deadline - time.monotonic()) * 1000), 0)):
+            frame = self._socket.recv()
+            if frame == _WELCOME:
+                return self._snapshot(deadline)
+            self._pending.append(frame)
+        raise BusTimeoutError(f"no broker answered within {timeout_s:g} s")
+
+    def _snapshot(self, deadline: float) -> list[Event]:
+        with _context().socket(zmq.DEALER) as socket:
+            socket.set(zmq.LINGER, 0)
+            socket.connect(self._endpoints.snapshot)
+            socket.send(json.dumps(self._prefixes).encode())
+            if not socket.poll(max(int((deadline - time.monotonic()) * 1000), 1)):
+                raise BusTimeoutError("the broker answered no snapshot request")
+            frames = socket.recv_multipart()
+        return [event for frame in frames if frame for event in self._events_of(frame)]
+
+    def receive(self, timeout_ms: int) -> list[Event]:
+        """Wait for messages at most this long; return what is there, oldest first."""
+        events: list[Event] = []
+        for frame in self._pending:
+            events.extend(self._events_of(frame))
+        self._pending.clear()
+        if not events and not self._socket.poll(timeout_ms):
+            return events
+        for _ in range(_DRAIN_LIMIT):
+            try:
+                frame = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            if frame == _WELCOME:  # the broker came back: what it holds by now is news
+                events.extend(self._heal())
+                continue
+            events.extend(self._events_of(frame))
+        return events
+
+    def _heal(self) -> list[Event]:
+        try:
+            return self._snapshot(time.monotonic() + 1.0)
+        except BusTimeoutError:
+            self.refused["snapshot_timeout"] += 1
+            return []
+
+    def _events_of(self, frame: bytes) -> Sequence[Event]:
+        topic_bytes, end, encoded = frame.partition(_END)
+        try:
+            if not end:
+                raise RefusedMessageError("malformed", "no topic")
+            envelope = decode(encoded)
+            topic = topic_of(envelope.body)
+            if topic_bytes != topic.encode():
+                raise RefusedMessageError("malformed", f"topic {topic_bytes[:80]!r} carries {topic}")
+        except RefusedMessageError as error:
+            self.refused[error.reason] += 1
+            self.last_refusal = str(error)
+            return ()
+        is_news, lost = self._continuity.judge(topic, envelope)
+        if not is_news:
+            self.duplicates += 1
+            return ()
+        name = type(envelope.body).__name__
+        self.received[name] += 1
+        delivery = Delivery(topic, envelope.epoch, envelope.seq, envelope.body, envelope.ts_pub_ns)
+        if lost is None:
+            return (delivery,)
+        self.lost[name] += lost
+        return Gap(topic, lost, envelope.body.ts_recv_ns), delivery
+
+    def fileno(self) -> int:
+        """For event loops: readable when `receive(0)` may have something (edge-triggered)."""
+        return int(self._socket.get(zmq.FD))
+
+    def close(self) -> None:
+        """Close at once."""
+        self._socket.close()
+
+
+class Broker:
+    """Forwards everything from publishers to subscribers in C, and keeps the last value of each topic beside it."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self.topics: dict[bytes, bytes] = {}
+        self.forwarded = 0
+        self.snapshots = 0
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        front = self._context.socket(zmq.XSUB)
+        back = self._context.socket(zmq.XPUB)
+        for socket in (front, back):
+            socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
+            socket.set(zmq.SNDHWM, HIGH_WATER_MARK)
+            socket.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+            socket.set(zmq.LINGER, 0)
+        back.set(zmq.XPUB_WELCOME_MSG, _WELCOME)
+        front.bind(endpoints.publish)
+        back.bind(endpoints.subscribe)
+        back.bind("inproc://cache")
+        self._sockets = (front, back)
+        self._cache = self._context.socket(zmq.SUB)
+        self._cache.set(zmq.RCVHWM, HIGH_WATER_MARK)
+        self._cache.set(zmq.LINGER, 0)
+        self._cache.connect("inproc://cache")
+        self._cache.subscribe(b"")
+        self._answers = self._context.socket(zmq.ROUTER)
+        self._answers.set(zmq.LINGER, 0)
+        self._answers.bind(endpoints.snapshot)
+        self._poller = zmq.Poller()
+        self._poller.register(self._cache, zmq.POLLIN)
+        self._poller.register(self._answers, zmq.POLLIN)
+        self._proxy = Thread(target=self._forward, name="proxy", daemon=True)
+        self._proxy.start()
+
+    def _forward(self) -> None:
+        front, back = self._sockets
+        with contextlib.suppress(zmq.ContextTerminated), front, back:
+            zmq.proxy(front, back)
+
+    def serve(self, timeout_ms: int) -> None:
+        """Take what was forwarded into the cache and answer snapshot requests, for at most about this long."""
+        ready = dict(self._poller.poll(timeout_ms))
+        if self._cache in ready:
+            self._take()
+        if self._answers in ready:
+            self._take()
+            self._answer()
+
+    def _take(self) -> None:
+        for _ in range(_DRAIN_LIMIT):
+            try:
+                frame = self._cache.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self.forwarded += 1
+            if not frame.startswith(_NOT_CACHED) and frame != _WELCOME:
+                self.topics[frame.partition(_END)[0]] = frame
+
+    def _answer(self) -> None:
+        request = self._answers.recv_multipart()
+        try:
+            prefixes = tuple(str(each).encode() for each in json.loads(request[-1]))
+        except ValueError:
+            prefixes = ()
+        frames = [frame for frame in self.topics.values() if frame.startswith(prefixes)] if prefixes else []
+        self._answers.send_multipart([request[0], *(frames or [b""])])
+        self.snapshots += 1
+
+    def forget(self, is_dead: Callable[[bytes], bool]) -> None:
+        """Drop cached topics whose last frame is dead, so that the cache stays as small as what is alive."""
+        for topic in [topic for topic, frame in self.topics.items() if is_dead(frame)]:
+            del self.topics[topic]
+
+    def close(self) -> None:
+        """Stop forwarding and close."""
+        self._cache.close()
+        self._answers.close()
+        self._context.term()
+        self._proxy.join()
+
+
+class Responder:
+    """Answers requests of a service over ROUTER: JSON-like MessagePack maps in, maps out."""
+
+    def __init__(self, address: str) -> None:
+        self._socket: zmq.Socket[bytes] = _context().socket(zmq.ROUTER)
+        self._socket.set(zmq.LINGER, 200)
+        self._socket.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+        self._socket.bind(address)
+
+    def serve(self, answer: Callable[[bytes], bytes]) -> int:
+        """Answer all waiting requests; returns how many."""
+        served = 0
+        while self._socket.poll(0):
+            identity, *_, request = self._socket.recv_multipart()
+            with contextlib.suppress(zmq.Again):
+                self._socket.send_multipart([identity, answer(request)], zmq.NOBLOCK)
+            served += 1
+        return served
+
+    def close(self) -> None:
+        """Close after sending what is queued."""
+        self._socket.close()
+
+
+def request(address: str, question: bytes, *, timeout_s: float, tries: int = 3) -> bytes:
+    """Ask a `Responder`; retries on silence with a fresh socket. Raises BusTimeoutError: unknown, not no."""
+    for _ in range(tries):
+        with _context().socket(zmq.DEALER) as socket:
+            socket.set(zmq.LINGER, 0)
+            socket.connect(address)
+            socket.send(question)
+            if socket.poll(int(timeout_s * 1000 / tries)):
+                return socket.recv_multipart()[-1]
+    raise BusTimeoutError(f"{address} did not answer within {timeout_s:g} s")
+
+
+def publish_raw(endpoints: Endpoints, frames: Iterable[bytes]) -> None:
+    """Put bytes on the bus as they are: for tests of what the bus must refuse."""
+    with _context().socket(zmq.XPUB) as socket:
+        socket.set(zmq.LINGER, 1000)
+        socket.connect(endpoints.publish)
+        socket.poll(5000, zmq.POLLIN)
+        for frame in frames:
+            socket.send(frame)

@@ -1,0 +1,285 @@
+"""What every process does around its core: settings, logs, metrics, heartbeat, clean stop.
+
+A service's `__main__.py` is settings, core, `run`. Exit codes: 0 stopped cleanly; 2 the configuration is wrong (a
+supervisor must not restart); anything else, a crash (restart with back-off).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FrameType, TracebackType
+from typing import Self, TypeVar
+
+import structlog
+from prometheus_client import REGISTRY, Gauge, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+from pydantic import ValidationError
+
+from shared.bus import BusTimeoutError, Endpoints, Publisher, Subscriber
+from shared.core import Core, Delivery, Event, Timer
+from shared.messages import AnyMessage, Heartbeat, QuoteSet
+from shared.settings import ServiceSettings, StrictSettings
+from shared.wiring import PART, subscriptions
+
+EXIT_CONFIGURATION = 2
+JOIN_TIMEOUT_S = 30.0
+HEARTBEAT_S = 1.0
+LATENCY_BUCKETS = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+_LATENCY = Histogram(
+    "tick_to_quote_seconds",
+    "Age of a tick at each stage on its way to a quote: feed (venue frame to bus), bus (publish to receipt), "
+    "compute (one core update), total (venue frame to quote set).",
+    ["stage"],
+    buckets=LATENCY_BUCKETS,
+)
+_UP = Gauge("service_start_time_seconds", "When this process began to serve (Unix time).", ["service", "instance"])
+
+
+def configure_logging(level: str) -> None:
+    """One JSON object a line on standard error: time, level, event, and the fields by name."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+class BusCollector(Collector):
+    """The bus counters, read when Prometheus asks, so that counting costs the hot path nothing."""
+
+    def __init__(self, publisher: Publisher, subscriber: Subscriber | None) -> None:
+        self._publisher = publisher
+        self._subscriber = subscriber
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """The counter families."""
+        yield _family("bus_published_messages", "Messages published.", "message", self._publisher.sent)
+        yield _family(
+            "bus_dropped_messages", "Messages dropped at the high-water mark.", "message", self._publisher.dropped
+        )
+        yield _family(
+            "bus_unpublishable_messages", "Messages refused for NaN or infinity.", "message", self._publisher.refused
+        )
+        if self._subscriber is None:
+            return
+        yield _family("bus_received_messages", "Messages received.", "message", self._subscriber.received)
+        yield _family("bus_lost_messages", "Messages missing from the sequence.", "message", self._subscriber.lost)
+        yield _family("bus_refused_messages", "Messages refused by the codec.", "reason", self._subscriber.refused)
+        duplicates = CounterMetricFamily("bus_duplicate_messages", "Messages that came again, or too late.")
+        duplicates.add_metric([], self._subscriber.duplicates)
+        yield duplicates
+
+
+def _family(name: str, text: str, label: str, counts: dict[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, count in tuple(counts.items()):
+        family.add_metric([key], count)
+    return family
+
+
+class Runtime:
+    """A running process: its settings, log, publisher, metrics port, heartbeat, and whether to stop.
+
+    Use as a context manager. `stopping` turns true on SIGTERM, SIGINT, or when the supervisor is gone.
+    """
+
+    def __init__(self, service: str, settings: ServiceSettings, *, prefixes: Iterable[str] | None = None) -> None:
+        self.service = service
+        self.settings = settings
+        self.instance = settings.instance or f"{service}-{os.getpid()}"
+        self.series = settings.series()
+        self.stopping = False
+        self.counters: dict[str, float] = {}
+        self.on_stop: list[Callable[[], None]] = []
+        configure_logging(settings.log_level)
+        structlog.contextvars.bind_contextvars(service=service, instance=self.instance)
+        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+        endpoints = Endpoints.of(settings.bus)
+        self.endpoints = endpoints
+        wanted = subscriptions(PART[service], self.series) if prefixes is None else tuple(prefixes)
+        self.publisher = Publisher(endpoints, instance=self.instance)
+        self.subscriber = Subscriber(endpoints, wanted) if wanted else None
+        self._started_ns = time.time_ns()
+        self._next_beat = 0.0
+        self.metrics_port = self._serve_metrics()
+
+    def _serve_metrics(self) -> int:
+        REGISTRY.register(BusCollector(self.publisher, self.subscriber))
+        host, port = self.settings.metrics_host, self.settings.metrics_port
+        try:
+            server, _ = start_http_server(port, addr=host)
+        except OSError as error:
+            self.log.warning("metrics port taken, using a free one", port=port, error=str(error))
+            server, _ = start_http_server(0, addr=host)
+        _UP.labels(self.service, self.instance).set(self._started_ns / 1e9)
+        return int(server.server_port)
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self.log.info("started", pid=os.getpid(), metrics_port=self.metrics_port, bus=self.settings.bus)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.log.error("crashed", error=repr(error), exc_info=(kind, error, trace))
+        else:
+            self.log.info("stopped")
+        self.publisher.close()
+        if self.subscriber is not None:
+            self.subscriber.close()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.stop(signal.Signals(number).name)
+
+    def stop(self, reason: str) -> None:
+        """Ask the loop to end."""
+        if not self.stopping:
+            self.stopping = True
+            self.log.info("stopping", reason=reason)
+            for each in self.on_stop:
+                each()
+
+    def beat(self) -> None:
+        """Publish a heartbeat when one is due; stop when the supervisor is gone. Call it often."""
+        now = time.monotonic()
+        if now < self._next_beat:
+            return
+        self._next_beat = now + HEARTBEAT_S
+        supervisor = self.settings.supervisor_pid
+        if supervisor and os.getppid() != supervisor:
+            self.stop("supervisor is gone")
+        self.publisher.drain_subscriptions()
+        now_ns = time.time_ns()
+        self.publisher.publish(
+            Heartbeat(
+                ts_event_ns=now_ns,
+                ts_recv_ns=now_ns,
+                service=self.service,
+                instance=self.instance,
+                pid=os.getpid(),
+                metrics_port=self.metrics_port,
+                markets=tuple(each.name for each in self.series),
+                started_ns=self._started_ns,
+                resident_bytes=_resident_bytes(),
+                counters=self._bus_counters() | self.counters,
+            )
+        )
+
+    def _bus_counters(self) -> dict[str, float]:
+        counters: dict[str, float] = {
+            "published": self.publisher.sent.total(),
+            "dropped": self.publisher.dropped.total(),
+        }
+        if self.subscriber is not None:
+            counters |= {
+                "received": self.subscriber.received.total(),
+                "lost": self.subscriber.lost.total(),
+                "refused": self.subscriber.refused.total(),
+            }
+        return counters
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+Settings = TypeVar("Settings", bound=StrictSettings)
+AnyCore = TypeVar("AnyCore", bound=Core)
+
+
+def load_settings(kind: type[Settings]) -> Settings:
+    """Settings from the environment; on a mistake says which variable and why, and exits with 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        for each in error.errors():
+            name = ".".join(str(part) for part in each["loc"]) or kind.__name__
+            print(f"configuration: {name}: {each['msg'].removeprefix('Value error, ')}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIGURATION) from None
+
+
+def run(
+    service: str,
+    make_core: Callable[[Runtime], AnyCore],
+    *,
+    timer_s: float = 0.1,
+    each_turn: Callable[[AnyCore], None] | None = None,
+) -> None:
+    """Run a pure core as a process: join the bus, feed it events and timers, publish what it returns.
+
+    `each_turn` is called once a loop, for what a service does beside its core (answering requests, writing files).
+    """
+    settings = load_settings(ServiceSettings)
+    with Runtime(service, settings) as runtime:
+        core = make_core(runtime)
+        subscriber = runtime.subscriber
+        if subscriber is None:
+            raise ValueError(f"{service} subscribes to nothing: it is not a core")
+        try:
+            events: Sequence[Event] = _join(runtime, subscriber)
+            _serve(runtime, core, subscriber, events, timer_s, each_turn)
+        except BusTimeoutError as error:
+            runtime.log.error("no bus", error=str(error))
+            raise SystemExit(1) from error
+
+
+def _join(runtime: Runtime, subscriber: Subscriber) -> Sequence[Event]:
+    runtime.publisher.wait_until_connected(JOIN_TIMEOUT_S)
+    events = subscriber.join(JOIN_TIMEOUT_S)
+    runtime.log.info("joined the bus", last_values=len(events))
+    return events
+
+
+def _serve(
+    runtime: Runtime,
+    core: AnyCore,
+    subscriber: Subscriber,
+    events: Sequence[Event],
+    timer_s: float,
+    each_turn: Callable[[AnyCore], None] | None,
+) -> None:
+    publish = runtime.publisher.publish
+    bus_stage = _LATENCY.labels("bus").observe
+    compute_stage = _LATENCY.labels("compute").observe
+    total_stage = _LATENCY.labels("total").observe
+    next_timer = time.monotonic()
+    while not runtime.stopping:
+        for event in events:
+            begin_ns = time.time_ns()
+            produced: Sequence[AnyMessage] = core.update(event)
+            if not produced:
+                continue
+            end_ns = time.time_ns()
+            for message in produced:
+                publish(message)
+                if type(message) is QuoteSet and isinstance(event, Delivery) and message.trigger == event.topic:
+                    bus_stage(max(begin_ns - event.ts_pub_ns, 0) / 1e9)
+                    compute_stage((end_ns - begin_ns) / 1e9)
+                    total_stage(max(end_ns - message.trigger_recv_ns, 0) / 1e9)
+        now = time.monotonic()
+        if now >= next_timer:
+            next_timer = now + timer_s
+            for message in core.update(Timer(time.time_ns())):
+                publish(message)
+        if each_turn is not None:
+            each_turn(core)
+        runtime.beat()
+        events = subscriber.receive(max(int((next_timer - time.monotonic()) * 1000), 0))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import math
+
+import msgpack
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.codec import RefusedMessageError, decode, encode
+from shared.messages import SCHEMA_VERSION, AnyMessage, Envelope, OutcomeBook, SpotQuote
+from tests.builders import EVERY_KIND, build
+
+
+def envelope(message: AnyMessage, version: int = SCHEMA_VERSION) -> Envelope:
+    return Envelope(version, "test-1", 7, 3, 123, message)
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=lambda kind: kind.__name__)
+def test_every_message_survives_the_round_trip(kind: type) -> None:
+    sent = envelope(build(kind))
+    assert decode(encode(sent)) == sent
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
+def test_every_finite_number_survives_the_round_trip(bid: float, ask: float) -> None:
+    sent = envelope(build(SpotQuote, bid=bid, ask=ask))
+    assert decode(encode(sent)) == sent
+
+
+@given(st.sampled_from([math.nan, math.inf, -math.inf]), st.integers(0, 3))
+def test_no_number_that_is_not_finite_passes_either_way(bad: float, place: int) -> None:
+    sizes = [1.0, 2.0, 3.0, 4.0]
+    sizes[place] = bad
+    sent = envelope(build(OutcomeBook, bid_ticks=(4, 3, 2, 1), bid_sizes=tuple(sizes)))
+    with pytest.raises(RefusedMessageError, match="not_finite"):
+        encode(sent)
+    with pytest.raises(RefusedMessageError) as refusal:
+        decode(msgspec.msgpack.encode(sent))
+    assert refusal.value.reason == "not_finite"
+
+
+def test_bytes_that_only_look_like_infinity_pass() -> None:
+    sent = envelope(build(SpotQuote, asset="\u02ff\u02ff", ts_event_ns=0x7FCB7FF8_00000000))
+    assert b"\xcb\x7f\xf8" in encode(sent)
+    assert decode(encode(sent)) == sent
+
+
+def test_another_schema_version_is_refused_by_name() -> None:
+    with pytest.raises(RefusedMessageError, match=f"version {SCHEMA_VERSION + 1}") as refusal:
+        decode(msgspec.msgpack.encode(envelope(build(SpotQuote), version=SCHEMA_VERSION + 1)))
+    assert refusal.value.reason == "version"
+    with pytest.raises(RefusedMessageError) as refusal:
+        decode(msgpack.packb([SCHEMA_VERSION + 1, "an unknown shape"]))
+    assert refusal.value.reason == "version"
+
+
+def assert_message_or_refusal(frame: bytes) -> None:
+    reason = "message"
+    try:
+        decode(frame)
+    except RefusedMessageError as refusal:
+        reason = refusal.reason
+    assert reason in ("message", "malformed", "version", "not_finite")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_message_or_a_refusal(junk: bytes) -> None:
+    assert_message_or_refusal(junk)
+
+
+@given(st.data())
+def test_a_damaged_message_is_a_message_or_a_refusal(draw: st.DataObject) -> None:
+    encoded = bytearray(encode(envelope(build(draw.draw(st.sampled_from(EVERY_KIND))))))
+    place = draw.draw(st.integers(0, len(encoded) - 1))
+    encoded[place] = draw.draw(st.integers(0, 255))
+    cut = draw.draw(st.integers(0, len(encoded)))
+    for damaged in (bytes(encoded), bytes(encoded[:cut]), bytes(encoded) + b"\x00"):
+        assert_message_or_refusal(damaged)
+
+
+def test_deep_nesting_is_refused_without_a_crash() -> None:
+    with pytest.raises(RefusedMessageError):
+        decode(b"\x91" * 200_000)
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND, ids=lambda kind: kind.__name__)
+def test_any_messagepack_library_reads_the_wire(kind: type) -> None:
+    message = build(kind)
+    version, instance, epoch, seq, ts_pub_ns, body = msgpack.unpackb(encode(envelope(message)))
+    assert (version, instance, epoch, seq, ts_pub_ns) == (SCHEMA_VERSION, "test-1", 7, 3, 123)
+    assert body[0] == kind.__name__
+    assert body == msgspec.msgpack.decode(msgspec.msgpack.encode(message))

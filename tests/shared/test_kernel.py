@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shared.kernel import layout_of, pack_state, unpack_state
+
+STATE = np.dtype([("mean", np.float64), ("count", np.int64)])
+
+
+def test_a_state_comes_back_from_its_bytes() -> None:
+    state = np.zeros(1, STATE)
+    state["mean"] = 0.25
+    state["count"] = 7
+    restored = unpack_state(pack_state(state), dtype=STATE, layout=layout_of(STATE))
+    assert restored == state
+    restored["count"] += 1  # it is ours to change
+    assert state["count"][0] == 7
+
+
+def test_bytes_of_another_layout_are_refused() -> None:
+    other = np.dtype([("mean", np.float64), ("total", np.int64)])
+    with pytest.raises(ValueError, match="layout"):
+        unpack_state(np.zeros(1, other).tobytes(), dtype=STATE, layout=layout_of(other))
+
+
+def test_bytes_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 bytes"):
+        unpack_state(b"abc", dtype=STATE, layout=layout_of(STATE))
