@@ -7,22 +7,19 @@ version (`version`), and NaN or infinity anywhere (`not_finite`).
 from __future__ import annotations
 
 import math
-import re
-from typing import Any
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from shared.messages import SCHEMA_VERSION, Envelope
+from shared.messages import SCHEMA_VERSION, AnyMessage, Envelope, Layer
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Envelope)
 _any_decoder = msgspec.msgpack.Decoder()
 
 _OTHER_VERSION = f"schema version {{}}, this engine speaks {SCHEMA_VERSION}"
-
-# A float64 whose exponent bits are all ones is NaN or infinity; a float32 likewise. Other bytes can look like one,
-# so a hit is only a reason to look closely, and no hit is a proof that there is none.
-_maybe_not_finite = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xca[\x7f\xff][\x80-\xff]").search
 
 
 class RefusedMessageError(ValueError):
@@ -35,10 +32,8 @@ class RefusedMessageError(ValueError):
 
 def encode(envelope: Envelope) -> bytes:
     """The bytes of an envelope. Raises `RefusedMessageError` when a number in it is not finite."""
-    encoded = _encoder.encode(envelope)
-    if _maybe_not_finite(encoded):
-        _refuse_not_finite(encoded)
-    return encoded
+    _refuse_not_finite(envelope.body)
+    return _encoder.encode(envelope)
 
 
 def decode(encoded: bytes) -> Envelope:
@@ -52,8 +47,7 @@ def decode(encoded: bytes) -> Envelope:
         raise RefusedMessageError("malformed", str(error)) from error
     if envelope.version != SCHEMA_VERSION:
         raise RefusedMessageError("version", _OTHER_VERSION.format(envelope.version))
-    if _maybe_not_finite(encoded):
-        _refuse_not_finite(encoded)
+    _refuse_not_finite(envelope.body)
     return envelope
 
 
@@ -67,16 +61,52 @@ def _version_of(encoded: bytes) -> int | None:
     return None
 
 
-def _refuse_not_finite(encoded: bytes) -> None:
-    path = _path_to_not_finite(_any_decoder.decode(encoded), "message")
-    if path is not None:
+def _refuse_not_finite(message: AnyMessage) -> None:
+    if math.isfinite(_SUMS[type(message)](message)):
+        return
+    path = _path_to_not_finite(msgspec.to_builtins(message), type(message).__name__)
+    if path is not None:  # None: every number is finite, only their sum is not
         raise RefusedMessageError("not_finite", f"{path} is NaN or infinite")
+
+
+def _sum_of(kind: type[Any]) -> Callable[[Any], float]:
+    """A function that adds up every number of a message: finite unless one of them is not, or they are absurd."""
+    hints = get_type_hints(kind)
+    numbers = [name for name, hint in hints.items() if hint is float]
+    optional = [name for name, hint in hints.items() if float in get_args(hint) and type(None) in get_args(hint)]
+    tuples = [attrgetter(name) for name, hint in hints.items() if hint == tuple[float, ...]]
+    mappings = [attrgetter(name) for name, hint in hints.items() if hint == dict[str, float]]
+    layers = [attrgetter(name) for name, hint in hints.items() if hint == tuple[Layer, ...]]
+    # Two integers keep the getters returning a tuple however few names there are.
+    plain = attrgetter(*numbers, "ts_recv_ns", "ts_event_ns")
+    maybe = attrgetter(*optional, "ts_recv_ns", "ts_event_ns")
+
+    def add_up(message: Any) -> float:
+        total: float = sum(plain(message))
+        for get in tuples:
+            total += sum(get(message))
+        if optional:
+            total += sum(filter(None, maybe(message)))
+        for get in mappings:
+            total += sum(get(message).values())
+        for get in layers:
+            total += sum(map(_sum_of_layer, get(message)))
+        return total
+
+    return add_up
+
+
+def _sum_of_layer(layer: Layer) -> float:
+    return layer.price + layer.size + layer.execution_price
+
+
+_SUMS: dict[type, Callable[[Any], float]] = {kind: _sum_of(kind) for kind in get_args(AnyMessage)}
 
 
 def _path_to_not_finite(node: Any, path: str) -> str | None:
     if isinstance(node, float):
         return None if math.isfinite(node) else path
-    if isinstance(node, list):
+    if isinstance(node, list | tuple):
         children = ((f"{path}[{index}]", child) for index, child in enumerate(node))
     elif isinstance(node, dict):
         children = ((f"{path}[{key!r}]", child) for key, child in node.items())

@@ -1,0 +1,1 @@
+"""Recorded and simulated time: the same cores, driven by events instead of by sockets."""

@@ -1,0 +1,106 @@
+"""The service frame as it runs: a real broker and a real hedger."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from shared.bus import Endpoints, Publisher, Subscriber, publish_raw
+from shared.core import Delivery
+from shared.messages import Heartbeat, Period, Position
+from tests.builders import build
+from tests.processes import ROOT, running, start, wait_for_line
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/b"
+
+
+def wait_for(subscriber: Subscriber, kind: type) -> object:
+    while True:
+        for event in subscriber.receive(1000):
+            if isinstance(event, Delivery) and isinstance(event.message, kind):
+                return event.message
+
+
+def scrape(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        return str(answer.read().decode())
+
+
+def test_a_service_joins_beats_counts_and_stops_cleanly(bus: str) -> None:
+    endpoints = Endpoints.of(bus)
+    with running("services.broker", bus=bus) as broker, running("services.hedger", bus=bus) as hedger:
+        wait_for_line(broker, '"started"')
+        wait_for_line(hedger, "joined the bus")
+        publisher = Publisher(endpoints, instance="test-1")
+        publisher.wait_until_connected(20)
+        subscriber = Subscriber(endpoints, ["Position.btc-15m\0", "Heartbeat.hedger."])
+        subscriber.join(20)
+        publisher.publish(build(Period))
+        position = wait_for(subscriber, Position)
+        assert isinstance(position, Position)
+        assert position.call_shares == 0.0
+        publish_raw(endpoints, [b"Period.btc-15m.junk\0junk"])
+        beat = wait_for(subscriber, Heartbeat)
+        while isinstance(beat, Heartbeat) and not beat.counters["refused"]:
+            beat = wait_for(subscriber, Heartbeat)
+        assert isinstance(beat, Heartbeat)
+        page = scrape(beat.metrics_port)
+        assert 'bus_received_messages_total{message="Period"} 1.0' in page
+        assert 'bus_refused_messages_total{reason="malformed"} 1.0' in page
+        assert "process_resident_memory_bytes" in page
+        subscriber.close()
+        publisher.close()
+
+
+def test_a_configuration_error_exits_with_two_and_names_the_variable(bus: str) -> None:
+    process = start("services.hedger", bus=bus, variables={"MM_MARKTES": "btc-15m"})
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "MM_MARKTES is not a setting; did you mean MM_MARKETS?" in said
+
+
+def test_an_orphan_stops_by_itself(bus: str) -> None:
+    with running("services.broker", bus=bus) as broker:
+        wait_for_line(broker, '"started"')
+        process = start("services.hedger", bus=bus, variables={"MM_SUPERVISOR_PID": "1"})
+        assert json.loads(wait_for_line(process, "stopping"))["reason"] == "supervisor is gone"
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
+def test_a_taken_metrics_port_is_said_and_replaced(bus: str) -> None:
+    with running("services.broker", bus=bus) as broker:
+        port = json.loads(wait_for_line(broker, '"started"'))["metrics_port"]
+        with running("services.hedger", bus=bus, variables={"MM_METRICS_PORT": str(port)}) as hedger:
+            assert json.loads(wait_for_line(hedger, "metrics port taken"))["port"] == port
+            wait_for_line(hedger, "joined the bus")
+
+
+def test_a_crash_is_logged_with_its_reason(bus: str) -> None:
+    program = """
+from shared.service import run
+class Broken:
+    def update(self, event):
+        raise RuntimeError("our own invariant broke")
+run("hedger", lambda runtime: Broken())
+"""
+    with running("services.broker", bus=bus) as broker:
+        wait_for_line(broker, '"started"')
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={"MM_BUS": bus, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "our own invariant broke" in done.stderr
