@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from shared.messages import Outcome, PhaseName
 
@@ -14,6 +16,10 @@ NS_PER_S = 1_000_000_000
 _LENGTH = re.compile(r"^([1-9][0-9]*)(s|m|h)$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _PERIOD_SLUG = re.compile(r"^([a-z0-9]+)-updown-([1-9][0-9]*[smh])-([0-9]+)$")
+
+# Periods of four hours and more are cut from midnight in New York, shorter ones from the Unix epoch.
+_LOCAL_FROM_S = 4 * 3600
+_NEW_YORK = ZoneInfo("America/New_York")
 
 # Phase boundaries as shares of the period that are left (900 s: early > 540, mid > 180, late > 60, final the rest).
 PHASE_SHARES: tuple[tuple[PhaseName, float], ...] = (("early", 0.6), ("mid", 0.2), ("late", 1.0 / 15.0))
@@ -45,11 +51,17 @@ class Series:
     def start_of(self, ts_ns: int) -> int:
         """Start (Unix seconds) of the period that holds this instant."""
         second = ts_ns // NS_PER_S
-        return int(second - second % self.length_s)
+        offset_s = _new_york_offset_s(second) if self.length_s >= _LOCAL_FROM_S else 0
+        return int(second - (second + offset_s) % self.length_s)
 
     def slug(self, start_s: int) -> str:
         """The venue's slug of the period that starts then."""
         return f"{self.asset.lower()}-updown-{self.length_text}-{start_s}"
+
+
+def _new_york_offset_s(second: int) -> int:
+    offset = datetime.fromtimestamp(second, UTC).astimezone(_NEW_YORK).utcoffset()
+    return 0 if offset is None else round(offset.total_seconds())
 
 
 def parse_slug(slug: str) -> tuple[Series, int]:

@@ -153,10 +153,10 @@ class Settlement(Message, frozen=True, array_like=True, tag=True, kw_only=True):
 
 
 class FeedStatus(Message, frozen=True, array_like=True, tag=True, kw_only=True):
-    """Health of one stream of one venue. Topic `FeedStatus.<subject>.<venue>`, subject as in the stream's own topics.
+    """Health of one stream of one venue. Topic `FeedStatus.<subject>.<venue>.<channel>`.
 
-    `channel` is the message type the stream yields (`SpotQuote`, `OutcomeBook`, ...). `age_s` is the age of the
-    last *data*, None before the first.
+    `channel` is the message type the stream yields (`SpotQuote`, `OutcomeBook`, ...); `subject` is its asset, asset
+    and kind (`BTC.spot` of an oracle) or market. `age_s` is the age of the last *data*, None before the first.
     """
 
     venue: str

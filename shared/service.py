@@ -32,7 +32,7 @@ JOIN_TIMEOUT_S = 30.0
 HEARTBEAT_S = 1.0
 LATENCY_BUCKETS = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-_LATENCY = Histogram(
+LATENCY = Histogram(
     "tick_to_quote_seconds",
     "Age of a tick at each stage on its way to a quote: feed (venue frame to bus), bus (publish to receipt), "
     "compute (one core update), total (venue frame to quote set).",
@@ -257,9 +257,9 @@ def _serve(
     each_turn: Callable[[AnyCore], None] | None,
 ) -> None:
     publish = runtime.publisher.publish
-    bus_stage = _LATENCY.labels("bus").observe
-    compute_stage = _LATENCY.labels("compute").observe
-    total_stage = _LATENCY.labels("total").observe
+    bus_stage = LATENCY.labels("bus").observe
+    compute_stage = LATENCY.labels("compute").observe
+    total_stage = LATENCY.labels("total").observe
     next_timer = time.monotonic()
     while not runtime.stopping:
         for event in events:

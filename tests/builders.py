@@ -195,7 +195,7 @@ AnyKind = TypeVar("AnyKind", bound=Message)
 EVERY_KIND: tuple[type[Message], ...] = tuple(_DEFAULTS)
 
 
-def build(kind: type[AnyKind], *, at_s: float = START_S + 300, **fields: Any) -> AnyKind:
+def build(kind: type[AnyKind], /, *, at_s: float = START_S + 300, **fields: Any) -> AnyKind:
     """A plausible message of this class, 300 s into the period, with the named fields changed."""
     ts_ns = round(at_s * NS)
     return kind(**({"ts_event_ns": ts_ns, "ts_recv_ns": ts_ns} | _DEFAULTS[kind] | fields))

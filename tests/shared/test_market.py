@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,20 @@ def test_every_instant_is_in_the_period_its_slug_names(second: int, name: str) -
     start_s = series.start_of(second * NS_PER_S + 1)
     assert start_s <= second < start_s + series.length_s
     assert parse_slug(series.slug(start_s)) == (series, start_s)
+
+
+def _unix(*moment: int) -> int:
+    return int(datetime(*moment, tzinfo=UTC).timestamp())  # type: ignore[arg-type, misc]
+
+
+@pytest.mark.parametrize(("month", "hour"), [(7, 4), (12, 5)])
+def test_four_hour_periods_are_cut_from_midnight_in_new_york(month: int, hour: int) -> None:
+    midnight_in_new_york = _unix(2026, month, 10, hour)
+    assert Series.parse("btc-4h").start_of((midnight_in_new_york + 3 * 3600) * NS_PER_S) == midnight_in_new_york
+
+
+def test_fifteen_minute_periods_are_cut_from_the_unix_epoch() -> None:
+    assert Series.parse("btc-15m").start_of((1_791_241_200 + 899) * NS_PER_S) == 1_791_241_200
 
 
 def test_a_slug_of_another_shape_is_refused() -> None:

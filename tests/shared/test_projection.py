@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shared import projection
 from shared.digital import normal_cdf
 from shared.kernel import State
 from shared.projection import (
@@ -20,7 +21,6 @@ from shared.projection import (
     new_venue,
     observe_mid,
     observe_oracle,
-    project_oracle,
     steady_gain,
 )
 
@@ -28,6 +28,10 @@ VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors"
 SECOND = 1_000_000_000
 START = 1_000_000 * SECOND
 CONFIG = Config()
+
+
+def project_oracle(venue: State, config: Config, now_ns: int, lead_s: float) -> tuple[float, float, bool]:
+    return projection.project_oracle(venue, config.drift_per_sqrt_s, config.prints_to_warm, now_ns, lead_s)
 
 
 def vectors(name: str) -> Any:

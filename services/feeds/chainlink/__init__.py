@@ -1,0 +1,1 @@
+"""The settlement source: Chainlink prices as Polymarket relays them."""

@@ -1,0 +1,266 @@
+"""Market data from JSON files that other people's collectors write, as pure parsing.
+
+| file | object | becomes |
+|---|---|---|
+| `bybit.json`, `coinbase.json` | `price`, `timestamp` | `SpotQuote`: bid = ask = price |
+| `chainlink.json` | `price`, `timestamp`, `strike` | `OraclePrice` and `OracleHistory` (spot), `Period` |
+| `call.json`, `put.json` | `best_bid`, `best_ask`, `timestamp` | `OutcomeBook`: one level a side |
+
+Times are milliseconds. Numbers may be JSON numbers or texts. What such files do not say is not known here either, and
+stands in `FileAssumptions`: sizes, the tick, fees, and the settlement rule.
+
+A strike in the file is taken for the period that holds the file's own timestamp, and is proven by `file`. After a
+rollover the collector may still hold the strike of the period before: an unchanged strike stays PENDING until it
+changes, because two periods never start at the same price to the last digit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
+
+import msgspec
+
+from services.feeds.chainlink.oracle_stream import HISTORY_S, OracleStream
+from services.feeds.parsing import (
+    DECODE_ERRORS,
+    NS_PER_MS,
+    NS_PER_S,
+    Evidence,
+    PriceGuard,
+    drop,
+    is_clock_plausible,
+    is_price,
+)
+from services.feeds.protocol import Act, Publish
+from shared.market import Series
+from shared.messages import Outcome, OutcomeBook, Period, SettlementRule, SpotQuote, StrikeState
+
+VENUE = "files"
+SPOT_FILES = {"bybit.json": "bybit", "coinbase.json": "coinbase"}
+OPTION_FILES: dict[str, Outcome] = {"call.json": "CALL", "put.json": "PUT"}
+ORACLE_FILE = "chainlink.json"
+FILE_NAMES = frozenset({*SPOT_FILES, *OPTION_FILES, ORACLE_FILE})
+PERIOD_REPEAT_NS = 5 * NS_PER_S
+FINE_TICK = Decimal("0.001")
+
+
+class FileAssumptions(NamedTuple):
+    """What the files do not say. `size` stands for every size; `tick_size` until a finer price is seen."""
+
+    size: float = 1.0
+    tick_size: float = 0.01
+    min_size_shares: float = 5.0
+    settlement: SettlementRule = "twap"
+    twap_lookback_s: int = 60
+    fee_rate: float = 0.07
+    fee_exponent: float = 1.0
+    rebate_rate: float = 0.2
+
+
+Number = float | str | None
+
+
+class _Contents(msgspec.Struct):
+    timestamp: Number = None
+    price: Number = None
+    strike: Number = None
+    best_bid: Number = None
+    best_ask: Number = None
+
+
+_contents = msgspec.json.Decoder(_Contents)
+
+
+@dataclass(slots=True)
+class _FilePeriod:
+    """The strike of the present period, as the file tells it."""
+
+    start_s: int
+    strike: float | None = None
+    inherited: float | None = None  # the strike of the period before: not news
+    stamp_ns: int = 0
+    repeated_ns: int = 0
+
+
+@dataclass(slots=True)
+class _Followed:
+    """One file as it was last read."""
+
+    raw: bytes | None = None
+    stamp_ms: int = 0
+    guard: PriceGuard = field(default_factory=PriceGuard)
+
+
+class FilesFeed:
+    """Files in, messages out, for one series."""
+
+    venue = VENUE
+
+    def __init__(self, series: Series, *, assumptions: FileAssumptions | None = None) -> None:
+        self._series = series
+        self._assumptions = assumptions or FileAssumptions()
+        self._tick = Decimal(str(self._assumptions.tick_size))
+        self._followed = {name: _Followed() for name in FILE_NAMES}
+        self._oracle = OracleStream(series.asset, "spot", history_s=HISTORY_S)
+        self._period: _FilePeriod | None = None
+        self._evidence = Evidence()
+
+    def on_file(self, name: str, raw: bytes, ts_recv_ns: int) -> Sequence[Act]:
+        """A file was written. Never raises; a half-written file is waited for."""
+        followed = self._followed.get(name)
+        if followed is None or raw == followed.raw:
+            return ()
+        if not raw.strip():
+            return (drop("incomplete", f"{name} is empty"),)
+        try:
+            contents = _contents.decode(raw)
+        except DECODE_ERRORS as error:
+            reason = "malformed" if raw.rstrip().endswith(b"}") else "incomplete"
+            return (drop(reason, f"{name}: {error}"),)
+        followed.raw = raw
+        stamp = _number(contents.timestamp)
+        if stamp is None or not is_clock_plausible(int(stamp) * NS_PER_MS, ts_recv_ns):
+            return (drop("clock", f"{name} stamped {contents.timestamp}"),)
+        stamp_ms = int(stamp)
+        if stamp_ms < followed.stamp_ms:
+            return (drop("out_of_order", f"{name} stamped {stamp_ms} after {followed.stamp_ms}"),)
+        followed.stamp_ms = stamp_ms
+        if name in SPOT_FILES:
+            return self._on_spot(followed, SPOT_FILES[name], contents, ts_recv_ns)
+        if name in OPTION_FILES:
+            return self._on_option(OPTION_FILES[name], contents, stamp_ms, ts_recv_ns)
+        return self._on_oracle(contents, stamp_ms, ts_recv_ns)
+
+    def _on_spot(self, followed: _Followed, venue: str, contents: _Contents, ts_recv_ns: int) -> Sequence[Act]:
+        price = _number(contents.price)
+        if price is None or not is_price(price) or not followed.guard.accept(price):
+            return (drop("absurd", f"{venue} price {contents.price}"),)
+        quote = SpotQuote(
+            ts_event_ns=followed.stamp_ms * NS_PER_MS,
+            ts_recv_ns=ts_recv_ns,
+            asset=self._series.asset,
+            venue=venue,
+            bid=price,
+            bid_size=self._assumptions.size,
+            ask=price,
+            ask_size=self._assumptions.size,
+        )
+        return (Publish(quote),)
+
+    def _on_option(self, outcome: Outcome, contents: _Contents, stamp_ms: int, ts_recv_ns: int) -> Sequence[Act]:
+        bid, ask = _option_price(contents.best_bid), _option_price(contents.best_ask)
+        if bid is None or ask is None:
+            return (drop("absurd", f"{outcome} {contents.best_bid} / {contents.best_ask}"),)
+        if any(price % self._tick for price in (bid, ask)):
+            if any(price % FINE_TICK for price in (bid, ask)):
+                return (drop("off_tick", f"{outcome} {bid} / {ask}"),)
+            self._tick = FINE_TICK
+        has_bid, has_ask = bid > 0, 0 < ask < 1
+        if has_bid and has_ask and bid >= ask:
+            return (drop("crossed", f"{outcome} {bid} / {ask}"),)
+        start_s = self._series.start_of(stamp_ms * NS_PER_MS)
+        size = self._assumptions.size
+        book = OutcomeBook(
+            ts_event_ns=stamp_ms * NS_PER_MS,
+            ts_recv_ns=ts_recv_ns,
+            market=self._series.name,
+            slug=self._series.slug(start_s),
+            outcome=outcome,
+            tick_size=float(self._tick),
+            bid_ticks=(int(bid / self._tick),) if has_bid else (),
+            bid_sizes=(size,) if has_bid else (),
+            ask_ticks=(int(ask / self._tick),) if has_ask else (),
+            ask_sizes=(size,) if has_ask else (),
+        )
+        return (Publish(book),)
+
+    def _on_oracle(self, contents: _Contents, stamp_ms: int, ts_recv_ns: int) -> Sequence[Act]:
+        price = _number(contents.price)
+        if price is None or not is_price(price):
+            return (drop("absurd", f"oracle price {contents.price}"),)
+        acts = list(self._oracle.on_tick(stamp_ms, price, ts_recv_ns, self._evidence))
+        if any(isinstance(act, Publish) for act in acts):
+            acts.extend(self._on_strike(contents.strike, stamp_ms * NS_PER_MS, ts_recv_ns))
+        return acts
+
+    def _on_strike(self, text: Number, stamp_ns: int, ts_recv_ns: int) -> Sequence[Act]:
+        start_s = self._series.start_of(stamp_ns)
+        period = self._period
+        is_new = period is None or start_s > period.start_s
+        if period is None or start_s > period.start_s:
+            inherited = None if period is None else period.strike or period.inherited
+            period = self._period = _FilePeriod(start_s, inherited=inherited)
+        period.stamp_ns = stamp_ns
+        strike = _number(text)
+        if strike is not None and not is_price(strike):
+            return (drop("absurd", f"strike {text}"), *([self._publish_period(period, ts_recv_ns)] if is_new else []))
+        is_news = strike is not None and strike not in (period.strike, period.inherited)
+        if is_news:
+            period.strike = strike
+        return (self._publish_period(period, ts_recv_ns),) if is_new or is_news else ()
+
+    def _publish_period(self, period: _FilePeriod, ts_recv_ns: int) -> Publish:
+        period.repeated_ns = ts_recv_ns
+        state: StrikeState = "PENDING" if period.strike is None else "PROVEN"
+        slug = self._series.slug(period.start_s)
+        assumed = self._assumptions
+        return Publish(
+            Period(
+                ts_event_ns=period.stamp_ns,
+                ts_recv_ns=ts_recv_ns,
+                market=self._series.name,
+                role="current",
+                slug=slug,
+                condition_id="",
+                start_ns=period.start_s * NS_PER_S,
+                end_ns=(period.start_s + self._series.length_s) * NS_PER_S,
+                settlement=assumed.settlement,
+                twap_lookback_s=assumed.twap_lookback_s if assumed.settlement == "twap" else 0,
+                strike=period.strike,
+                strike_state=state,
+                strike_source="" if period.strike is None else "file",
+                call_token=f"{slug}-CALL",
+                put_token=f"{slug}-PUT",
+                tick_size=float(self._tick),
+                min_size_shares=assumed.min_size_shares,
+                fee_rate=assumed.fee_rate,
+                fee_exponent=assumed.fee_exponent,
+                rebate_rate=assumed.rebate_rate,
+                taker_delay_s=None,
+                version="file",
+                refusal=None,
+            )
+        )
+
+    def on_timer(self, ts_ns: int) -> Sequence[Act]:
+        """The history and the period again, when they are due."""
+        acts = list(self._oracle.on_timer(ts_ns))
+        period = self._period
+        if period is not None and ts_ns - period.repeated_ns >= PERIOD_REPEAT_NS:
+            acts.append(self._publish_period(period, ts_ns))
+        return acts
+
+
+def _number(raw: Number) -> float | None:
+    """A finite number; None when there is none."""
+    if isinstance(raw, str):
+        try:
+            raw = float(raw) if len(raw) < 60 else None
+        except ValueError:
+            return None
+    return raw if raw is not None and math.isfinite(raw) and abs(raw) < 1e18 else None
+
+
+def _option_price(raw: Number) -> Decimal | None:
+    """An outcome price in [0, 1] to the last digit; nothing on a side (null, or missing) is 0; None when absurd."""
+    if raw is None:
+        return Decimal(0)
+    try:
+        price = Decimal(str(raw))
+    except InvalidOperation:
+        return None
+    return price if price.is_finite() and 0 <= price <= 1 and price == round(price, 9) else None

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from services.feeds.files import FileAssumptions, FilesFeed
+from shared.market import Series
+from shared.messages import OracleHistory, OraclePrice, OutcomeBook, Period, SpotQuote
+from tests.services.feeds.acts import S, assert_sound, dropped, published
+
+START = 1_791_241_200
+NOW = (START + 100) * S
+
+
+def contents(at_s: float = 100.0, **fields: Any) -> bytes:
+    return json.dumps({"timestamp": int((START + at_s) * 1000)} | fields).encode()
+
+
+@pytest.fixture
+def feed() -> FilesFeed:
+    return FilesFeed(Series.parse("btc-15m"))
+
+
+@pytest.mark.parametrize("venue", ["bybit", "coinbase"])
+def test_a_price_is_a_quote_with_equal_bid_and_ask_under_the_name_of_its_venue(feed: FilesFeed, venue: str) -> None:
+    (quote,) = published(feed.on_file(f"{venue}.json", contents(price=76568.5), NOW), SpotQuote)
+    assert (quote.venue, quote.bid, quote.ask, quote.bid_size) == (venue, 76568.5, 76568.5, 1.0)
+    assert quote.ts_event_ns == (START + 100) * S
+
+
+def test_numbers_may_be_texts(feed: FilesFeed) -> None:
+    raw = json.dumps({"price": "76568.5", "timestamp": str((START + 100) * 1000)}).encode()
+    assert published(feed.on_file("bybit.json", raw, NOW), SpotQuote)[0].bid == 76568.5
+
+
+def test_the_oracle_file_proves_its_strike(feed: FilesFeed) -> None:
+    acts = feed.on_file("chainlink.json", contents(price=76570.0, strike=76500.25), NOW)
+    (period,) = published(acts, Period)
+    assert (period.slug, period.start_ns, period.end_ns) == (
+        f"btc-updown-15m-{START}",
+        START * S,
+        (START + 900) * S,
+    )
+    assert (period.strike, period.strike_state, period.strike_source) == (76500.25, "PROVEN", "file")
+    assert (period.settlement, period.twap_lookback_s) == ("twap", 60)
+    (price,) = published(acts, OraclePrice)
+    assert (price.kind, price.price) == ("spot", 76570.0)
+
+
+def test_without_a_strike_the_period_is_pending(feed: FilesFeed) -> None:
+    (period,) = published(feed.on_file("chainlink.json", contents(price=76570.0), NOW), Period)
+    assert (period.strike, period.strike_state) == (None, "PENDING")
+
+
+def test_after_a_rollover_the_strike_of_the_last_period_proves_nothing(feed: FilesFeed) -> None:
+    feed.on_file("chainlink.json", contents(price=76570.0, strike=76500.25), NOW)
+    rolled = feed.on_file("chainlink.json", contents(901, price=76580.0, strike=76500.25), (START + 901) * S)
+    assert [(each.slug[-10:], each.strike_state) for each in published(rolled, Period)] == [
+        (str(START + 900), "PENDING")
+    ]
+    known = feed.on_file("chainlink.json", contents(903, price=76581.0, strike=76575.5), (START + 903) * S)
+    assert [(each.strike, each.strike_state) for each in published(known, Period)] == [(76575.5, "PROVEN")]
+
+
+def test_an_option_file_is_a_book_of_one_level_a_side(feed: FilesFeed) -> None:
+    (book,) = published(feed.on_file("call.json", contents(best_bid=0.42, best_ask=0.45), NOW), OutcomeBook)
+    assert (book.market, book.slug, book.outcome) == ("btc-15m", f"btc-updown-15m-{START}", "CALL")
+    assert (book.bid_ticks, book.ask_ticks, book.tick_size) == ((42,), (45,), 0.01)
+
+
+def test_a_finer_price_makes_a_finer_tick_for_both_outcomes(feed: FilesFeed) -> None:
+    (call,) = published(feed.on_file("call.json", contents(best_bid=0.975, best_ask=0.98), NOW), OutcomeBook)
+    (put,) = published(feed.on_file("put.json", contents(best_bid=0.02, best_ask=0.03), NOW), OutcomeBook)
+    assert (call.bid_ticks, call.ask_ticks, call.tick_size) == ((975,), (980,), 0.001)
+    assert (put.bid_ticks, put.tick_size) == ((20,), 0.001)
+
+
+@pytest.mark.parametrize(
+    ("fields", "bids", "asks"),
+    [
+        ({"best_bid": None, "best_ask": 0.02}, (), (2,)),
+        ({"best_bid": 0, "best_ask": 0.02}, (), (2,)),
+        ({"best_bid": 0.98, "best_ask": 1}, (98,), ()),
+        ({"best_bid": 0.98}, (98,), ()),
+    ],
+)
+def test_an_empty_side_is_empty(
+    feed: FilesFeed, fields: dict[str, Any], bids: tuple[int, ...], asks: tuple[int, ...]
+) -> None:
+    (book,) = published(feed.on_file("put.json", contents(**fields), NOW), OutcomeBook)
+    assert (book.bid_ticks, book.ask_ticks) == (bids, asks)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 10, 20])
+def test_a_half_written_file_is_waited_for(feed: FilesFeed, cut: int) -> None:
+    whole = contents(price=76568.5)
+    assert dropped(feed.on_file("bybit.json", whole[:cut], NOW)) == ["incomplete"]
+    assert len(published(feed.on_file("bybit.json", whole, NOW), SpotQuote)) == 1
+
+
+def test_the_same_contents_again_are_not_news(feed: FilesFeed) -> None:
+    feed.on_file("bybit.json", contents(price=76568.5), NOW)
+    assert feed.on_file("bybit.json", contents(price=76568.5), NOW + S) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "reason"),
+    [
+        ("bybit.json", contents(price=-1), "absurd"),
+        ("bybit.json", contents(price=None), "absurd"),
+        ("bybit.json", contents(price="nan"), "absurd"),
+        ("bybit.json", contents(-4000, price=1.0), "clock"),
+        ("bybit.json", b'{"price":1.0}', "clock"),
+        ("bybit.json", b"[1,2]}", "malformed"),
+        ("call.json", contents(best_bid=0.5, best_ask=0.4), "crossed"),
+        ("call.json", contents(best_bid=0.5, best_ask=1.4), "absurd"),
+        ("call.json", contents(best_bid=0.12345, best_ask=0.4), "off_tick"),
+        ("chainlink.json", contents(price=0), "absurd"),
+    ],
+)
+def test_what_cannot_be_is_named(feed: FilesFeed, name: str, raw: bytes, reason: str) -> None:
+    acts = feed.on_file(name, raw, NOW)
+    assert_sound(acts)
+    assert dropped(acts) == [reason]
+
+
+def test_an_older_file_does_not_replace_a_newer_one(feed: FilesFeed) -> None:
+    feed.on_file("bybit.json", contents(100, price=76568.5), NOW)
+    assert dropped(feed.on_file("bybit.json", contents(99, price=76568.6), NOW)) == ["out_of_order"]
+
+
+def test_period_and_history_are_repeated(feed: FilesFeed) -> None:
+    feed.on_file("chainlink.json", contents(price=76570.0, strike=76500.25), NOW)
+    acts = feed.on_timer(NOW + 5 * S)
+    assert len(published(acts, Period)) == 1
+    assert len(published(acts, OracleHistory)) == 1
+
+
+def test_the_assumptions_are_what_the_settings_say() -> None:
+    feed = FilesFeed(Series.parse("eth-5m"), assumptions=FileAssumptions(size=7.0, settlement="spot"))
+    (period,) = published(feed.on_file("chainlink.json", contents(price=3000.0), NOW), Period)
+    assert (period.market, period.settlement, period.twap_lookback_s) == ("eth-5m", "spot", 0)
+    (quote,) = published(feed.on_file("bybit.json", contents(price=3000.0), NOW), SpotQuote)
+    assert quote.ask_size == 7.0
