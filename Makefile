@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-KERNELS := $(VENV)/.kernels
+KERNELS := .kernels/.ready
 PATHS := shared services bot backtest benchmarks tests mm_bot.py
 export PYTHONPATH := $(CURDIR)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 
-from services.analyzers.core import AnalyzerCore
+from services.analyzers.core import KINDS, AnalyzerCore
 from services.hedger.core import HedgerCore
 from services.quoter.core import QuoterCore
 from shared.config import MMConfig
@@ -72,10 +72,8 @@ class Session:
 
 def trading_cores(config: MMConfig, series: Iterable[Series]) -> dict[str, Core]:
     """The analyzers, the hedger and the quoter for these series, as the live processes build them."""
-    markets = tuple(series)
-    cores: dict[str, Core] = {
-        kind: AnalyzerCore(kind, markets) for kind in ("lead_lag", "regime", "volatility", "flow")
-    }
-    cores["hedger"] = HedgerCore([each.name for each in markets])
+    markets = [each.name for each in series]
+    cores: dict[str, Core] = {kind: AnalyzerCore(kind, markets) for kind in KINDS}
+    cores["hedger"] = HedgerCore(markets)
     cores["quoter"] = QuoterCore(config, markets)
     return cores

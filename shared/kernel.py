@@ -2,17 +2,40 @@
 
 `@kernel` functions do no I/O, read no clock, draw no random numbers and allocate nothing. With
 `NUMBA_DISABLE_JIT=1` they run as plain Python, which is how to step through them.
+
+Numba notices a change of the file a kernel is in, but not of the kernels and record layouts that file imports. So the
+cache lies in a folder named by the text of every file that has a kernel: another text, another cache.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+_ROOT = Path(__file__).parents[1]
+CACHES = _ROOT / ".kernels"
+
+
+def _sources_hash() -> str:
+    found = hashlib.sha256(numba.__version__.encode())
+    for folder in ("shared", "services", "backtest"):
+        for path in sorted((_ROOT / folder).rglob("*.py")):
+            text = path.read_bytes()
+            if b"shared.kernel" in text:
+                found.update(path.relative_to(_ROOT).as_posix().encode() + text)
+    return found.hexdigest()[:16]
+
+
+CACHE = CACHES / _sources_hash()
+if "NUMBA_CACHE_DIR" not in os.environ:
+    numba.config.CACHE_DIR = str(CACHE)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Record = Any  # a numpy.void / numba Record: one row of a STATE dtype

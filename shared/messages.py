@@ -24,6 +24,7 @@ FeedState = Literal["LIVE", "STALE", "GAP", "DOWN"]
 StrikeState = Literal["PENDING", "PROVEN"]
 PeriodRole = Literal["current", "next", "next2"]
 SettlementRule = Literal["twap", "spot"]
+FinalSource = Literal["own_tick", "published", ""]
 RegimeName = Literal["unknown", "quiet", "mean_reverting", "trending_up", "trending_down", "volatile"]
 PhaseName = Literal["before", "early", "mid", "late", "final", "after"]
 Action = Literal["PULL_QUOTES", "WIDEN_SPREADS", "QUOTE_BID_ONLY", "QUOTE_ASK_ONLY", "QUOTE_BOTH"]
@@ -141,12 +142,17 @@ class Period(Message, frozen=True, array_like=True, tag=True, kw_only=True):
 
 
 class Settlement(Message, frozen=True, array_like=True, tag=True, kw_only=True):
-    """How a period ended: the venue's word, beside our own recomputation. Topic `Settlement.<market>`."""
+    """How a period ended: the venue's word, beside our own recomputation. Topic `Settlement.<market>`.
+
+    `final_source` is `own_tick` (the oracle's tick stamped at the end, as we received it), `published` (that tick
+    never came: the venue's own figure, so that only the strike and the rule are checked), or empty.
+    """
 
     market: str
     slug: str
     strike: float | None
     final_price: float | None
+    final_source: FinalSource
     recomputed: Outcome | None
     official: Outcome | None
     agrees: bool | None

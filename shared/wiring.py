@@ -101,7 +101,7 @@ PARTS: tuple[Part, ...] = (
         "services.analyzers",
         ("regime",),
         (Regime, Checkpoint),
-        (SpotQuote, OraclePrice, OracleHistory, Checkpoint),
+        (SpotQuote, OraclePrice, OracleHistory, LeadLag, Checkpoint),
         "trending, mean reverting, volatile or quiet; momentum",
     ),
     Part(
@@ -109,7 +109,7 @@ PARTS: tuple[Part, ...] = (
         "services.analyzers",
         ("volatility",),
         (Volatility, Checkpoint),
-        (SpotQuote, OraclePrice, OracleHistory, OutcomeBook, Period, Checkpoint),
+        (SpotQuote, OraclePrice, OracleHistory, OutcomeBook, Period, LeadLag, Checkpoint),
         "realized and implied volatility; the spike alarm",
     ),
     Part(
@@ -117,7 +117,7 @@ PARTS: tuple[Part, ...] = (
         "services.analyzers",
         ("flow",),
         (Flow, Checkpoint),
-        (SpotQuote, SpotTrade, OutcomeBook, OutcomeTrade, Period, Checkpoint),
+        (SpotQuote, SpotTrade, OutcomeBook, OutcomeTrade, Period, LeadLag, Checkpoint),
         "how informed the order flow is",
     ),
     Part("hedger", "services.hedger", (), (Position,), (Period,), "owns the positions and answers queries about them"),

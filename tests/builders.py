@@ -90,6 +90,7 @@ _DEFAULTS: dict[type[Message], dict[str, Any]] = {
         "slug": SLUG,
         "strike": 80_000.0,
         "final_price": 80_001.0,
+        "final_source": "own_tick",
         "recomputed": "CALL",
         "official": "CALL",
         "agrees": True,

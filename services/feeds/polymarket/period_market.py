@@ -327,6 +327,7 @@ class PeriodMarket:
             slug=self.rules.slug,
             strike=strike,
             final_price=self.audit.final_price(),
+            final_source=self.audit.final_source(),
             recomputed=self.audit.recomputed(strike),
             official=self.audit.official,
             agrees=self.audit.agrees(strike),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.messages import OracleKind, Outcome, SettlementRule
+from shared.messages import FinalSource, OracleKind, Outcome, SettlementRule
 
 
 def outcome_of(*, strike: float, final_price: float) -> Outcome:
@@ -39,15 +39,22 @@ class SettlementAudit:
         self.official = outcome
         return news
 
+    def final_source(self) -> FinalSource:
+        """Where `final_price` is from: our own tick when it came, else the venue's figure."""
+        if self.own_final is not None:
+            return "own_tick"
+        return "published" if self.published_final is not None else ""
+
     def final_price(self) -> float | None:
         """Our own final tick, else the published one."""
         return self.own_final if self.own_final is not None else self.published_final
 
     def recomputed(self, strike: float | None) -> Outcome | None:
-        """The outcome by our own final tick; None without it or without a proven strike."""
-        if strike is None or self.own_final is None:
+        """The outcome by the rule; None without a final price or without a proven strike."""
+        final_price = self.final_price()
+        if strike is None or final_price is None:
             return None
-        return outcome_of(strike=strike, final_price=self.own_final)
+        return outcome_of(strike=strike, final_price=final_price)
 
     def agrees(self, strike: float | None) -> bool | None:
         """Whether our outcome is the venue's; None until both are known."""

@@ -1,0 +1,190 @@
+"""Cost of each step on its own: parse, codec, each analyzer, a full requote. Microseconds a call, in process."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+
+from benchmarks import scene
+from benchmarks.report import Row, microseconds_a_call
+from services.analyzers.core import KINDS, AnalyzerCore
+from services.feeds.bybit import BybitProtocol
+from services.feeds.polymarket.market_channel import MarketChannelProtocol
+from services.quoter.core import QuoterCore
+from shared.codec import decode, encode
+from shared.config import MMConfig
+from shared.core import Core, Delivery, Event
+from shared.market import NS_PER_S
+from shared.messages import AnyMessage, Envelope, QuoteSet, SpotQuote, topic_of
+from tests.backtest.arnavbhatia import clob_market_of, event_of
+from tests.builders import build
+
+REQUOTE_TARGET_US = 20.0
+
+
+def measure() -> list[Row]:
+    """All of them."""
+    return [*_parsers(), *_codec(), *_analyzers(), *_requote()]
+
+
+def _parsers() -> Iterator[Row]:
+    bybit = BybitProtocol(["BTC"])
+    bybit.on_open(0)
+    updates = itertools.count(1)
+    frames = (scene.bybit_frame(time.time_ns(), scene.SPOT_USD + number % 7, number) for number in updates)
+    batch = list(itertools.islice(frames, 20_000))
+    turn = itertools.cycle(batch)
+    cost = microseconds_a_call(lambda: bybit.on_frame(next(turn), time.time_ns()))
+    floor = microseconds_a_call(lambda: json.loads(batch[0]))
+    yield Row(
+        "parse one Bybit level-1 frame into a quote",
+        f"{cost:.1f} µs",
+        f"{floor:.1f} µs json.loads alone",
+        f"{cost / floor:.2f}",
+    )
+    protocol, changes = _polymarket()
+    turn_of_changes = itertools.cycle(changes)
+    cost = microseconds_a_call(lambda: protocol.on_frame(next(turn_of_changes), _NOW_NS), calls=1000)
+    floor = microseconds_a_call(lambda: json.loads(changes[0]))
+    yield Row(
+        "apply one price_change frame to both books, 45 levels",
+        f"{cost:.1f} µs",
+        f"{floor:.1f} µs json.loads alone",
+        f"{cost / floor:.2f}",
+    )
+
+
+_START_S = 1_787_236_800
+_NOW_NS = (_START_S + 100) * NS_PER_S
+_WINDOW = {"window_ts": _START_S, "token_up": "1" * 60, "token_down": "2" * 60, "label": {"resolved_up": 1}}
+
+
+def _polymarket() -> tuple[MarketChannelProtocol, list[str]]:
+    protocol = MarketChannelProtocol(["btc-5m"])
+    protocol.on_timer(_NOW_NS)
+    protocol.on_open(_NOW_NS)
+    event = json.dumps(event_of(_WINDOW, resolved=False)).encode()
+    protocol.on_response(f"event:btc-updown-5m-{_START_S}", 200, event, _NOW_NS)
+    market = clob_market_of(_WINDOW)
+    protocol.on_response(f"clob:{market['c']}", 200, json.dumps(market).encode(), _NOW_NS)
+    ms = str(_NOW_NS // 1_000_000)
+    levels = [{"price": f"0.{tick:02d}", "size": "100"} for tick in range(5, 50)]
+    far = [{"price": f"0.{tick:02d}", "size": "100"} for tick in range(95, 50, -1)]
+    books = [
+        {
+            "market": market["c"],
+            "asset_id": _WINDOW[token],
+            "timestamp": ms,
+            "hash": "",
+            "bids": levels,
+            "asks": far,
+            "tick_size": "0.01",
+            "event_type": "book",
+        }
+        for token in ("token_up", "token_down")
+    ]
+    protocol.on_frame(json.dumps(books), _NOW_NS)
+    changes = []
+    for number in range(1000):
+        size = str(100 + number % 50)
+        legs = [
+            {
+                "asset_id": _WINDOW["token_up"],
+                "price": "0.47",
+                "size": size,
+                "side": "BUY",
+                "hash": "a",
+                "best_bid": "0.49",
+                "best_ask": "0.51",
+            },
+            {
+                "asset_id": _WINDOW["token_down"],
+                "price": "0.53",
+                "size": size,
+                "side": "SELL",
+                "hash": "b",
+                "best_bid": "0.49",
+                "best_ask": "0.51",
+            },
+        ]
+        changes.append(
+            json.dumps({"market": market["c"], "price_changes": legs, "timestamp": ms, "event_type": "price_change"})
+        )
+    if len(protocol.on_frame(changes[1], _NOW_NS)) != 2:
+        raise RuntimeError("a price_change published no books: the benchmark's market is not set up")
+    return protocol, changes
+
+
+def _codec() -> Iterator[Row]:
+    (book, _) = scene.books(time.time_ns(), "s")
+    for name, message in (
+        ("a spot quote", build(SpotQuote)),
+        ("a book of 45 levels a side", book),
+        ("a quote set", _quote_set()),
+    ):
+        envelope = Envelope(1, "bench-1", 1, 1, 1, message)
+        encoded = encode(envelope)
+        cost = microseconds_a_call(lambda e=envelope: encode(e))  # type: ignore[misc]
+        back = microseconds_a_call(lambda b=encoded: decode(b))  # type: ignore[misc]
+        yield Row(f"encode and decode {name}", f"{cost:.1f} + {back:.1f} µs", f"{len(encoded)} bytes")
+
+
+def _deliveries(messages: Iterator[AnyMessage]) -> Iterator[Delivery]:
+    numbers = itertools.count(1)
+    for message in messages:
+        yield Delivery(topic_of(message), 1, next(numbers), message)
+
+
+def _feed(core: Core, events: Iterator[Event]) -> list[AnyMessage]:
+    return [message for event in events for message in core.update(event)]
+
+
+def _moving_spot(begin_ns: int) -> Iterator[SpotQuote]:
+    for number in itertools.count(1):
+        ts_ns = begin_ns + number * 20_000_000
+        price = scene.SPOT_USD * (1 + 1.5e-4 * (1 if number % 2 else -1))
+        yield build(SpotQuote, at_s=ts_ns / NS_PER_S, bid=price - 0.05, ask=price + 0.05)
+
+
+def _analyzers() -> Iterator[Row]:
+    now_ns = time.time_ns()
+    for kind in KINDS:
+        core = AnalyzerCore(kind, ["btc-15m"])
+        _feed(core, _deliveries(scene.standing(now_ns)))
+        ticks = _deliveries(_moving_spot(now_ns))
+        cost = microseconds_a_call(lambda c=core, t=ticks: c.update(next(t)))  # type: ignore[misc]
+        yield Row(f"{kind}: one spot tick", f"{cost:.1f} µs")
+
+
+def _quoting() -> tuple[QuoterCore, int]:
+    core = QuoterCore(MMConfig(), ["btc-15m"])
+    now_ns = time.time_ns()
+    _feed(core, _deliveries(scene.standing(now_ns)))
+    return core, now_ns
+
+
+def _quote_set() -> QuoteSet:
+    core, now_ns = _quoting()
+    for message in _feed(core, itertools.islice(_deliveries(_moving_spot(now_ns)), 200)):
+        if isinstance(message, QuoteSet) and len(message.call) == 2 * len(core.config.tier_sizes):
+            return message
+    raise RuntimeError("no full quote set stands in the benchmark's scene")
+
+
+def _requote() -> Iterator[Row]:
+    core, now_ns = _quoting()
+    prepared = list(itertools.islice(_deliveries(_moving_spot(now_ns)), 4000))
+    turn: Callable[[], Delivery] = itertools.cycle(prepared).__next__
+    produced = sum(len(core.update(turn())) for _ in range(400))
+    cost = microseconds_a_call(
+        lambda: [encode(Envelope(1, "q", 1, 1, 1, each)) for each in core.update(turn())], calls=400
+    )
+    yield Row(
+        "decoded tick to encoded quotes: both outcomes, four layers",
+        f"{cost:.1f} µs",
+        f"{produced / 4:.0f} % of ticks changed the quotes",
+        target=f"at most {REQUOTE_TARGET_US:.0f} µs",
+        met=cost <= REQUOTE_TARGET_US,
+    )

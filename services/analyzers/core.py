@@ -1,0 +1,207 @@
+"""The analyzers' core: one kind of signal, any number of markets.
+
+A checkpoint on the bus (the last owner's) is taken over by a market that has not yet published one itself; one of
+another layout is passed over, and the market starts cold. Routes each event to the analyzers of its asset or market,
+publishes their signals at a bounded rate (at once when
+urgent), and a `Checkpoint` of each every few seconds. Deterministic: the same events give the same messages, also
+across a restart from a checkpoint (`inputs` then names what was used since the restart).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from services.analyzers.flow_analyzer import FlowAnalyzer
+from services.analyzers.lead_lag_analyzer import LeadLagAnalyzer
+from services.analyzers.reaction import NOTHING, URGENT, Analyzer, Reaction
+from services.analyzers.regime_analyzer import RegimeAnalyzer
+from services.analyzers.volatility_analyzer import VolatilityAnalyzer
+from shared.core import Delivery, Event, Gap, Timer
+from shared.kernel import layout_of, pack_state, unpack_state
+from shared.market import Series
+from shared.messages import AnyMessage, Checkpoint, Period
+
+Kind = Literal["lead_lag", "regime", "volatility", "flow"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+SIGNAL_NS = 200_000_000  # signals that changed, at most this often
+REPEAT_NS = 1_000_000_000  # unchanged signals again, on timers
+CHECKPOINT_NS = 5_000_000_000
+
+_MAKERS: dict[Kind, Callable[[str], Analyzer]] = {
+    "lead_lag": LeadLagAnalyzer,
+    "regime": RegimeAnalyzer,
+    "volatility": VolatilityAnalyzer,
+    "flow": FlowAnalyzer,
+}
+
+
+class _Desk:
+    """One market's analyzer and its publishing schedule."""
+
+    def __init__(self, kind: Kind, market: str) -> None:
+        self.kind = kind
+        self.series = Series.parse(market)
+        self.analyzer = _MAKERS[kind](market)
+        self.dtype: np.dtype[Any] = np.dtype(
+            [("signal_ns", "i8"), ("checkpoint_ns", "i8"), ("changed", "i8"), ("analyzer", self.analyzer.STATE)],
+            align=True,
+        )
+        self._signal_ns = 0
+        self._checkpoint_ns = 0
+        self._changed = False
+        self._period: Delivery | None = None
+        self.owned = False  # true once a checkpoint of our own is out: another's comes too late
+
+    def observe(self, delivery: Delivery) -> Reaction:
+        """Take one message."""
+        if isinstance(delivery.message, Period) and delivery.message.role == "current":
+            self._period = delivery
+        return self.analyzer.observe(delivery)
+
+    def publish(self, reaction: Reaction, *, ts_event_ns: int, now_ns: int, repeat: bool) -> list[AnyMessage]:
+        """What is due now."""
+        messages: list[AnyMessage] = []
+        self._changed = self._changed or reaction != NOTHING
+        waited_ns = abs(now_ns - self._signal_ns)
+        due = (self._changed and waited_ns >= SIGNAL_NS) or (repeat and waited_ns >= REPEAT_NS)
+        if due or reaction == URGENT:
+            messages.append(self.analyzer.signal(ts_event_ns, now_ns))
+            self._signal_ns = now_ns
+            self._changed = False
+        if self._checkpoint_ns == 0:
+            self._checkpoint_ns = now_ns
+        elif abs(now_ns - self._checkpoint_ns) >= CHECKPOINT_NS:
+            self._checkpoint_ns = now_ns
+            self.owned = True
+            messages.append(self.checkpoint(now_ns))
+        return messages
+
+    def checkpoint(self, now_ns: int) -> Checkpoint:
+        """Everything remembered, as bytes."""
+        whole = np.zeros(1, self.dtype)
+        whole["signal_ns"] = self._signal_ns
+        whole["checkpoint_ns"] = self._checkpoint_ns
+        whole["changed"] = self._changed
+        whole["analyzer"] = self.analyzer.record
+        return Checkpoint(
+            ts_event_ns=now_ns,
+            ts_recv_ns=now_ns,
+            market=self.series.name,
+            kind=self.kind,
+            layout=layout_of(self.dtype),
+            state=pack_state(whole),
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from these bytes; raises ValueError when they are of another layout and changes nothing."""
+        whole = unpack_state(checkpoint.state, dtype=self.dtype, layout=checkpoint.layout)
+        self._signal_ns = int(whole["signal_ns"][0])
+        self._checkpoint_ns = int(whole["checkpoint_ns"][0])
+        self._changed = bool(whole["changed"][0])
+        self.analyzer.record[:] = whole["analyzer"]
+        self.analyzer.reload()
+        if self._period is not None:
+            self.analyzer.observe(self._period)  # it may be newer than the checkpoint, and comes but rarely
+
+
+class AnalyzerCore:
+    """One kind of analyzer for the given markets; a `shared.core.Core`."""
+
+    def __init__(self, kind: Kind, markets: Iterable[str]) -> None:
+        self.kind = kind
+        self._desks: dict[str, _Desk] = {}
+        self._by_asset: dict[str, list[_Desk]] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
+        for market in markets:
+            self.adopt(market)
+
+    @property
+    def markets(self) -> tuple[str, ...]:
+        """The markets that are analyzed here."""
+        return tuple(self._desks)
+
+    def adopt(self, market: str) -> None:
+        """Analyze this market too, from cold (or `restore` its last checkpoint next). Raises ValueError on a name
+        that is not a series."""
+        desk = _Desk(self.kind, market)
+        self._desks.setdefault(desk.series.name, desk)
+        self._index()
+
+    def drop(self, market: str) -> None:
+        """Analyze this market no more."""
+        self._desks.pop(market, None)
+        self._index()
+
+    def _index(self) -> None:
+        by_asset: defaultdict[str, list[_Desk]] = defaultdict(list)
+        for desk in self._desks.values():
+            by_asset[desk.series.asset].append(desk)
+        self._by_asset = dict(by_asset)
+
+    def _interested(self, subject: str) -> list[_Desk]:
+        desk = self._desks.get(subject)
+        return [desk] if desk is not None else self._by_asset.get(subject, [])
+
+    def restore(self, checkpoint: Checkpoint) -> bool:
+        """Continue a market from its checkpoint; False when it is not one of ours.
+
+        Raises ValueError on another layout: the market then stays cold.
+        """
+        desk = self._desks.get(checkpoint.market)
+        if desk is None or checkpoint.kind != self.kind:
+            return False
+        desk.restore(checkpoint)
+        return True
+
+    def update(self, event: Event) -> Sequence[AnyMessage]:
+        """Take one event; return the signals and checkpoints that are due."""
+        if isinstance(event, Delivery):
+            return self._update_delivery(event)
+        if isinstance(event, Gap):
+            for desk in self._interested(_subject(event.topic)):
+                desk.analyzer.observe_gap(event.topic)
+            return ()
+        return self._update_timer(event)
+
+    def _update_delivery(self, delivery: Delivery) -> Sequence[AnyMessage]:
+        desks = self._interested(_subject(delivery.topic))
+        if not desks:
+            return ()
+        if isinstance(delivery.message, Checkpoint):
+            self._take_over(delivery.message)
+            return ()
+        seen = self._seen.get(delivery.topic)
+        if seen is not None and seen[0] == delivery.epoch and delivery.seq <= seen[1]:
+            return ()
+        self._seen[delivery.topic] = (delivery.epoch, delivery.seq)
+        messages: list[AnyMessage] = []
+        message = delivery.message
+        for desk in desks:
+            reaction = desk.observe(delivery)
+            messages += desk.publish(reaction, ts_event_ns=message.ts_event_ns, now_ns=message.ts_recv_ns, repeat=False)
+        return messages
+
+    def _take_over(self, checkpoint: Checkpoint) -> None:
+        desk = self._desks.get(checkpoint.market)
+        if desk is None or desk.owned:
+            return
+        with suppress(ValueError):  # of another version: the market starts cold
+            self.restore(checkpoint)
+
+    def _update_timer(self, timer: Timer) -> Sequence[AnyMessage]:
+        messages: list[AnyMessage] = []
+        for desk in self._desks.values():
+            reaction = desk.analyzer.observe_time(timer.ts_ns)
+            messages += desk.publish(reaction, ts_event_ns=timer.ts_ns, now_ns=timer.ts_ns, repeat=True)
+        return messages
+
+
+def _subject(topic: str) -> str:
+    """The market or asset in a topic `<Message>.<subject>[.<source>]`."""
+    return topic.split(".", 2)[1]

@@ -1,0 +1,378 @@
+"""MMConfig: every number of the market maker that a user may set, its bounds, and the presets.
+
+Dollars are per share unless a name says otherwise; spreads are full (bid to ask), `tier_spreads` are half-spreads.
+Order of precedence: defaults, preset, file, overrides. An unknown name stops the start and suggests the right one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import itertools
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+MAX_TIERS = 8
+
+Dollars = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+Shares = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.0, le=3600.0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0.0, le=20.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the text names the field and the remedy."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Techniques(_Model):
+    """One switch a technique, for ablation. Technique 7, the skews, has one for each half."""
+
+    settlement_twap: bool = True  # off: the value of the point digital, whatever the rule
+    oracle_projection: bool = True  # off: the oracle's own last print
+    volatility: bool = True  # off: realized only, no spike pull, no volatility factor
+    lead_lag: bool = True  # off: the first usable venue of `projection_venues`, `default_lead_s`
+    regime: bool = True  # off: no regime factor, no volatile widening
+    toxicity: bool = True  # off: no toxicity factor, pull, one-sided quoting or markout floor
+    inventory_skew: bool = True
+    momentum_skew: bool = True
+    pin_risk: bool = True  # off: no pin-risk floor and no gamma danger pull
+    tiers: bool = True  # off: one layer
+    phases: bool = True  # off: no phase factor or size cap, and the final phase is quoted
+
+
+class PerPhase(_Model):
+    """A number for each phase of a period."""
+
+    early: NotNegative = 1.0
+    mid: NotNegative = 1.0
+    late: NotNegative = 1.0
+    final: NotNegative = 1.0
+
+
+class RegimeFactors(_Model):
+    """What a regime does to the spread."""
+
+    unknown: Factor = 1.25
+    quiet: Factor = 0.9
+    mean_reverting: Factor = 0.95
+    trending_up: Factor = 1.15
+    trending_down: Factor = 1.15
+    volatile: Factor = 1.5
+
+
+class Limits(_Model):
+    """How old an input may be before it is not used, in seconds since we received it."""
+
+    book_s: Seconds = 30.0
+    oracle_s: Seconds = 5.0
+    spot_s: Seconds = 5.0
+    feed_status_s: Seconds = 3.0
+    position_s: Seconds = 5.0
+    volatility_s: Seconds = 5.0
+    regime_s: Seconds = 10.0
+    flow_s: Seconds = 10.0
+    lead_lag_s: Seconds = 60.0
+
+
+class MMConfig(_Model):
+    """The market maker's configuration. Frozen; hash it with `config_hash`."""
+
+    # spread
+    base_spread: Dollars = Field(default=0.02, gt=0.0, description="full spread when every factor is 1")
+    min_spread: Dollars = Field(
+        default=0.01, gt=0.0, description="the product of the factors never goes below this spread"
+    )
+    max_spread: Dollars = Field(
+        default=0.10, gt=0.0, description="nor above this one; floors beyond it pull the quotes"
+    )
+    time_sensitivity: Share = Field(
+        default=0.5, description="exponent on the speed of the fair value relative to the open"
+    )
+    time_factor_min: Factor = 0.8
+    time_factor_max: Factor = 2.5
+    reference_sigma_per_sqrt_s: Positive = Field(
+        default=8.9e-5, description="volatility at which its factor is 1 (50 % a year)"
+    )
+    volatility_factor_min: Factor = 0.8
+    volatility_factor_max: Factor = 2.0
+    regime_factors: RegimeFactors = RegimeFactors()
+    toxicity_weight: NotNegative = Field(default=1.0, description="toxicity factor is 1 + weight x toxicity")
+    phase_spread_factors: PerPhase = PerPhase(late=1.2, final=1.5)
+    missing_input_factor: Factor = Field(default=1.25, ge=1.0, description="for each optional input that is missing")
+    uncertainty_weight: NotNegative = Field(
+        default=0.5, description="half-spread floor in standard deviations of the fair value"
+    )
+
+    # size and limits
+    max_position_size: Shares = Field(default=1000.0, description="shares of one outcome, all layers filled")
+    max_inventory_imbalance: Shares = Field(default=500.0, description="|CALL - PUT| shares, all layers filled")
+    tier_sizes: tuple[Positive, ...] = (50.0, 100.0, 200.0, 500.0)
+    tier_spreads: tuple[Dollars, ...] = (0.01, 0.02, 0.03, 0.05)
+    phase_size_factors: PerPhase = PerPhase(late=0.5, final=0.25)
+
+    # skews
+    inventory_skew_factor: NotNegative = Field(
+        default=0.001, description="risk aversion per dollar (logit), or dollars a share of inventory (linear)"
+    )
+    inventory_skew_mode: Literal["logit", "linear"] = "logit"
+    max_inventory_skew: Dollars = 0.10
+    fill_rate_per_s: Positive = Field(
+        default=0.05, description="fills a second at the fair value, for the inventory's memory"
+    )
+    fill_decay_per_usd: Positive = Field(default=60.0, description="how fast the fill rate decays with distance")
+    momentum_skew_factor: Dollars = Field(
+        default=0.005, description="the most the momentum may lean the quotes, in dollars"
+    )
+    momentum_shrinkage: Share = Field(default=0.1, description="how much of the measured drift is believed")
+    momentum_decay_per_s: Positive = 0.05
+
+    # volatility spike
+    vol_spike_threshold: Positive = Field(
+        default=0.002, le=1.0, description="|log return| of the leader in 1 s that pulls quotes"
+    )
+    vol_pullback_seconds: Seconds = 5.0
+
+    max_volatility_ratio: Factor = Field(
+        default=1.7, ge=1.0, description="implied over realized (or its inverse) that widens"
+    )
+
+    # toxicity and direction
+    medium_toxicity: Share = 0.4
+    high_toxicity: Share = 0.7
+    extreme_toxicity: Share = 0.9
+    directional_momentum_z: Positive = 1.5
+    extreme_momentum_z: Positive = 3.0
+
+    # pin risk
+    cancel_latency_s: Seconds = Field(default=0.3, description="from deciding a cancel to its effect at the venue")
+    feed_lag_s: Seconds = Field(default=0.1, description="age of the leader's price when we see it")
+    min_information_lag_s: Seconds = Field(default=0.05, gt=0.0, description="least lag the pin-risk formula may use")
+    pin_risk_z: NotNegative = 0.75
+    gamma_zone_limit: Dollars = Field(
+        default=0.04, gt=0.0, description="pin-risk half-spread beyond which quotes are pulled"
+    )
+    max_delta_per_bp: Positive = Field(
+        default=0.15, description="dollars of fair value a basis point beyond which they are pulled"
+    )
+    quote_final_phase: bool = Field(
+        default=False, description="quote the final phase too, guarded by the pin-risk limits"
+    )
+
+    # fair value
+    window_offset_s: Seconds = Field(
+        default=3.0, le=30.0, description="last sample of a TWAP window before its end (calibrated)"
+    )
+    tail_kurtosis: NotNegative = Field(default=6.0, description="excess kurtosis of 1 s returns; 0 is Gaussian")
+    tail_below_s: Seconds = Field(default=30.0, description="effective seconds below which fat tails are used")
+    band_sigmas: Positive = 2.0
+    projection_venues: tuple[str, ...] = Field(default=("coinbase", "bybit"), min_length=1)
+    default_lead_s: Seconds = Field(default=1.5, le=10.0)
+
+    # defences
+    max_model_mid_disagreement: Dollars = Field(default=0.05, gt=0.0)
+    disagreement_patience_s: Seconds = 2.0
+    spot_move_sigmas: Positive = Field(
+        default=2.5, description="a spot move this large excuses a disagreement with the book"
+    )
+    placeholder_spread: Dollars = Field(default=0.5, gt=0.0, description="a book wider than this is nobody's opinion")
+    mirror_tolerance_ticks: int = Field(default=0, ge=0, le=20)
+    mirror_patience_s: Seconds = 1.0
+    limits: Limits = Limits()
+
+    # the lease
+    lease_s: float = Field(default=1.5, ge=0.2, le=10.0)
+    max_value_updates_per_s: Positive = Field(default=5.0, description="sets published only because the value moved")
+
+    techniques: Techniques = Techniques()
+
+    @field_validator("tier_sizes", "tier_spreads")
+    @classmethod
+    def _a_few_tiers(cls, tiers: tuple[float, ...]) -> tuple[float, ...]:
+        if not 1 <= len(tiers) <= MAX_TIERS:
+            raise ValueError(f"give 1 to {MAX_TIERS} tiers, not {len(tiers)}")
+        if any(tier <= 0.0 for tier in tiers):
+            raise ValueError("every tier must be above 0")
+        if any(later < earlier for earlier, later in itertools.pairwise(tiers)):
+            raise ValueError(f"tiers must ascend, innermost first: {sorted(tiers)}")
+        return tiers
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> MMConfig:
+        if not self.min_spread <= self.base_spread <= self.max_spread:
+            raise ValueError(
+                f"min_spread <= base_spread <= max_spread must hold, not {self.min_spread}, {self.base_spread}, "
+                f"{self.max_spread}: raise max_spread or lower min_spread"
+            )
+        if len(self.tier_sizes) != len(self.tier_spreads):
+            raise ValueError(
+                f"tier_sizes has {len(self.tier_sizes)} entries and tier_spreads {len(self.tier_spreads)}: "
+                "give one of each per tier"
+            )
+        if not self.medium_toxicity <= self.high_toxicity <= self.extreme_toxicity:
+            raise ValueError("medium_toxicity <= high_toxicity <= extreme_toxicity must hold")
+        if self.directional_momentum_z > self.extreme_momentum_z:
+            raise ValueError("directional_momentum_z must not exceed extreme_momentum_z")
+        if self.max_inventory_imbalance > self.max_position_size:
+            raise ValueError(
+                f"max_inventory_imbalance ({self.max_inventory_imbalance}) must not exceed max_position_size "
+                f"({self.max_position_size}): lower the first or raise the second"
+            )
+        for low, high in (("time_factor_min", "time_factor_max"), ("volatility_factor_min", "volatility_factor_max")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} must not exceed {high}")
+        if 2.0 * self.gamma_zone_limit > self.max_spread:
+            raise ValueError(
+                f"gamma_zone_limit ({self.gamma_zone_limit}) is a half-spread: twice it must fit into max_spread "
+                f"({self.max_spread}); lower it or raise max_spread"
+            )
+        return self
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "aggressive": {
+        "base_spread": 0.01,
+        "tier_sizes": [100, 200, 300, 500],
+        "tier_spreads": [0.005, 0.01, 0.02, 0.03],
+        "max_position_size": 2000.0,
+        "max_inventory_imbalance": 1000.0,
+        "inventory_skew_factor": 0.0005,
+        "vol_pullback_seconds": 3.0,
+        "uncertainty_weight": 0.25,
+        "quote_final_phase": True,
+    },
+    "conservative": {
+        "base_spread": 0.04,
+        "min_spread": 0.02,
+        "max_spread": 0.15,
+        "tier_sizes": [25, 50, 75, 100],
+        "tier_spreads": [0.02, 0.03, 0.045, 0.07],
+        "max_position_size": 300.0,
+        "max_inventory_imbalance": 150.0,
+        "inventory_skew_factor": 0.003,
+        "vol_spike_threshold": 0.001,
+        "vol_pullback_seconds": 15.0,
+        "high_toxicity": 0.6,
+        "extreme_toxicity": 0.8,
+        "gamma_zone_limit": 0.025,
+        "max_delta_per_bp": 0.10,
+        "uncertainty_weight": 1.0,
+    },
+    "scalping": {
+        "base_spread": 0.01,
+        "max_spread": 0.08,
+        "tier_sizes": [50, 50],
+        "tier_spreads": [0.005, 0.015],
+        "max_position_size": 400.0,
+        "max_inventory_imbalance": 200.0,
+        "inventory_skew_factor": 0.004,
+        "vol_pullback_seconds": 3.0,
+        "uncertainty_weight": 0.25,
+        "quote_final_phase": True,
+    },
+}
+
+
+def load_config(preset: str = "default", *, file: Path | str | None = None, overrides: Sequence[str] = ()) -> MMConfig:
+    """The effective configuration of a preset, then a TOML or JSON file, then `key=value` overrides (dotted keys).
+
+    Raises ConfigError naming the field and the remedy.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"unknown preset {preset!r}{_suggestion(preset, PRESETS)}; there are {', '.join(PRESETS)}")
+    merged: dict[str, Any] = dict(PRESETS[preset])
+    if file is not None:
+        merged = _merge(merged, _read_file(Path(file)))
+    for override in overrides:
+        merged = _merge(merged, _parse_override(override))
+    try:
+        return MMConfig.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(detail) for detail in error.errors())) from error
+
+
+def config_hash(config: MMConfig) -> str:
+    """A short identity of the effective configuration."""
+    canonical = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error}") from error
+    try:
+        loaded = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except ValueError as error:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise ConfigError(f"{path} is not valid {kind}: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path} must hold an object of settings, not {type(loaded).__name__}")
+    return loaded
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, separator, text = override.partition("=")
+    key = key.strip()
+    if not separator or not key:
+        raise ConfigError(f"override {override!r} must be written key=value, such as base_spread=0.03")
+    try:
+        parsed: Any = json.loads(text)
+    except ValueError:
+        parsed = text.strip()
+    nested: Any = parsed
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, incoming in over.items():
+        standing = merged.get(key)
+        both = isinstance(standing, Mapping) and isinstance(incoming, Mapping)
+        merged[key] = _merge(standing, incoming) if both else incoming  # type: ignore[arg-type]
+    return merged
+
+
+def _explain(detail: ErrorDetails) -> str:
+    location = [part for part in detail["loc"] if isinstance(part, str)]
+    name = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        known = _fields_of(location[:-1])
+        prefix = "".join(f"{part}." for part in location[:-1])
+        return f"unknown setting {name!r}{_suggestion(location[-1], known, prefix=prefix)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    given = detail.get("input")
+    return f"{name} = {given!r}: {message[0].lower()}{message[1:]}"
+
+
+def _fields_of(location: Sequence[str]) -> Sequence[str]:
+    model: type[BaseModel] = MMConfig
+    for part in location:
+        annotation = model.model_fields[part].annotation
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
+        model = annotation
+    return tuple(model.model_fields)
+
+
+def _suggestion(name: str, known: Sequence[str] | Mapping[str, Any], *, prefix: str = "") -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f": did you mean {prefix}{close[0]}?" if close else ""
