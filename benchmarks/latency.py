@@ -17,9 +17,9 @@ from benchmarks.processes import started
 from benchmarks.report import Row
 from services.feeds.bybit import BybitProtocol
 from services.feeds.protocol import Publish
-from shared.bus import Endpoints, Publisher, Subscriber
-from shared.codec import encode
-from shared.core import Delivery
+from shared.bus import Endpoints, Publisher
+from shared.codec import decode, encode
+from shared.market import NS_PER_S
 from shared.messages import Envelope, QuoteSet, SpotQuote
 from tests.builders import build
 
@@ -60,12 +60,14 @@ class _Quotes:
         endpoints = Endpoints.of(bus)
         self.publisher = Publisher(endpoints, instance="bench-1")
         self.publisher.wait_until_connected(30)
-        self.subscriber = Subscriber(endpoints, ["QuoteSet.btc-15m\0"])
-        self.subscriber.join(30)
+        self._ear = zmq.Context.instance().socket(zmq.SUB)
+        self._ear.connect(endpoints.subscribe)
+        self._ear.subscribe(b"QuoteSet.btc-15m\0")
         self.protocol = BybitProtocol(["BTC"])
         self.protocol.on_open(time.time_ns())
         self.update = 0
         self.refreshed_ns = 0
+        self.start_s = time.time_ns() // NS_PER_S - scene.ELAPSED_S
         self.last: QuoteSet | None = None
 
     def refresh(self) -> None:
@@ -74,7 +76,7 @@ class _Quotes:
         if now_ns - self.refreshed_ns < REFRESH_NS:
             return
         self.refreshed_ns = now_ns
-        for message in scene.standing(now_ns):
+        for message in scene.standing(now_ns, self.start_s):
             if not (isinstance(message, SpotQuote) and message.venue == "bybit"):
                 self.publisher.publish(message)
 
@@ -87,13 +89,14 @@ class _Quotes:
         for act in self.protocol.on_frame(frame, begin_ns):
             if isinstance(act, Publish):
                 self.publisher.publish(act.message)
-        deadline = time.monotonic() + 0.05
-        while time.monotonic() < deadline:
-            for event in self.subscriber.receive(50):
-                if isinstance(event, Delivery) and isinstance(event.message, QuoteSet):
-                    self.last = event.message
-                    if event.message.trigger_recv_ns == begin_ns:
-                        return time.time_ns() - begin_ns
+        while self._ear.poll(50):
+            frame = self._ear.recv()
+            arrived_ns = time.time_ns()
+            quotes = decode(frame.partition(b"\0")[2]).body
+            if isinstance(quotes, QuoteSet):
+                self.last = quotes
+                if quotes.trigger_recv_ns == begin_ns:
+                    return arrived_ns - begin_ns
         return None
 
 

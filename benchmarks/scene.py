@@ -37,11 +37,12 @@ STREAMS = (
 )
 
 
-def standing(now_ns: int) -> Iterator[AnyMessage]:
-    """Every message of the scene, as if received now, 300 s into a period whose strike is the price."""
+def standing(now_ns: int, start_s: int | None = None) -> Iterator[AnyMessage]:
+    """Every message of the scene, as if received now, in a period whose strike is the price; it began 300 s ago."""
     now_s = now_ns / NS_PER_S
     second = now_ns // NS_PER_S
-    start_s = second - ELAPSED_S
+    if start_s is None:
+        start_s = second - ELAPSED_S
     slug = SERIES.slug(start_s)
     yield build(
         Period, at_s=now_s, slug=slug, start_ns=start_s * NS_PER_S, end_ns=(start_s + 900) * NS_PER_S, strike=SPOT_USD

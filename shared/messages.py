@@ -354,23 +354,25 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     body: AnyMessage
 
 
+_SOURCES: dict[type[Message], tuple[str, str | None]] = {
+    SpotQuote: ("asset", "venue"),
+    SpotTrade: ("asset", "venue"),
+    OraclePrice: ("asset", "kind"),
+    OracleHistory: ("asset", "kind"),
+    OutcomeBook: ("market", "outcome"),
+    OutcomeTrade: ("market", "outcome"),
+    Period: ("market", "role"),
+    Checkpoint: ("market", "kind"),
+    Heartbeat: ("service", "instance"),
+}
+
+
 def topic_of(message: AnyMessage) -> str:
     """The topic a message is published under: `<Class>.<market or asset>[.<source>]`."""
-    name = type(message).__name__
-    match message:
-        case SpotQuote() | SpotTrade():
-            return f"{name}.{message.asset}.{message.venue}"
-        case OraclePrice() | OracleHistory():
-            return f"{name}.{message.asset}.{message.kind}"
-        case OutcomeBook() | OutcomeTrade():
-            return f"{name}.{message.market}.{message.outcome}"
-        case Period():
-            return f"{name}.{message.market}.{message.role}"
-        case FeedStatus():
-            return f"{name}.{message.subject}.{message.venue}.{message.channel}"
-        case Checkpoint():
-            return f"{name}.{message.market}.{message.kind}"
-        case Heartbeat():
-            return f"{name}.{message.service}.{message.instance}"
-        case _:
-            return f"{name}.{message.market}"
+    kind = type(message)
+    if kind is FeedStatus:
+        return f"FeedStatus.{message.subject}.{message.venue}.{message.channel}"  # type: ignore[union-attr]
+    subject, source = _SOURCES.get(kind, ("market", None))
+    if source is None:
+        return f"{kind.__name__}.{getattr(message, subject)}"
+    return f"{kind.__name__}.{getattr(message, subject)}.{getattr(message, source)}"

@@ -6,6 +6,7 @@ supervisor must not restart); anything else, a crash (restart with back-off).
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -222,10 +223,12 @@ def run(
     *,
     timer_s: float = 0.1,
     each_turn: Callable[[AnyCore], None] | None = None,
+    on_published: Callable[[AnyMessage], None] | None = None,
 ) -> None:
     """Run a pure core as a process: join the bus, feed it events and timers, publish what it returns.
 
-    `each_turn` is called once a loop, for what a service does beside its core (answering requests, writing files).
+    `each_turn` is called once a loop, for what a service does beside its core (answering requests, writing files);
+    `on_published` after each message that left, for metrics.
     """
     settings = load_settings(ServiceSettings)
     with Runtime(service, settings) as runtime:
@@ -235,7 +238,7 @@ def run(
             raise ValueError(f"{service} subscribes to nothing: it is not a core")
         try:
             events: Sequence[Event] = _join(runtime, subscriber)
-            _serve(runtime, core, subscriber, events, timer_s, each_turn)
+            _serve(runtime, core, subscriber, events, timer_s, each_turn, on_published)
         except BusTimeoutError as error:
             runtime.log.error("no bus", error=str(error))
             raise SystemExit(1) from error
@@ -255,7 +258,10 @@ def _serve(
     events: Sequence[Event],
     timer_s: float,
     each_turn: Callable[[AnyCore], None] | None,
+    on_published: Callable[[AnyMessage], None] | None,
 ) -> None:
+    gc.collect()
+    gc.freeze()  # what was loaded at the start is not garbage: no collection looks at it again
     publish = runtime.publisher.publish
     bus_stage = LATENCY.labels("bus").observe
     compute_stage = LATENCY.labels("compute").observe
@@ -270,6 +276,8 @@ def _serve(
             end_ns = time.time_ns()
             for message in produced:
                 publish(message)
+                if on_published is not None:
+                    on_published(message)
                 if type(message) is QuoteSet and isinstance(event, Delivery) and message.trigger == event.topic:
                     bus_stage(max(begin_ns - event.ts_pub_ns, 0) / 1e9)
                     compute_stage((end_ns - begin_ns) / 1e9)
@@ -279,6 +287,8 @@ def _serve(
             next_timer = now + timer_s
             for message in core.update(Timer(time.time_ns())):
                 publish(message)
+                if on_published is not None:
+                    on_published(message)
         if each_turn is not None:
             each_turn(core)
         runtime.beat()

@@ -14,6 +14,7 @@ from shared.settings import ServiceSettings
 
 FORGET_AFTER_S = 3600.0
 SWEEP_S = 60.0
+BATCH_MS = 20  # at 20,000 messages of high-water mark: good for a million a second
 
 _CACHED = Gauge("broker_cached_topics", "Topics with a last value.")
 _FORWARDED = Gauge("broker_forwarded_messages", "Messages forwarded since the start.")
@@ -38,7 +39,7 @@ def main() -> None:
         _SNAPSHOTS.set_function(lambda: broker.snapshots)
         next_sweep = time.monotonic() + SWEEP_S
         while not runtime.stopping:
-            broker.serve(timeout_ms=100)
+            broker.serve(timeout_ms=BATCH_MS)
             runtime.counters = {"forwarded": broker.forwarded, "cached_topics": len(broker.topics)}
             runtime.beat()
             if time.monotonic() >= next_sweep:
