@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 
 from shared.segments_io import SUFFIX, Drop, Record, SegmentWriter, read_segments
 
-RECORDS = [(1, "first"), (2, b"\x00\xff second"), (3, ""), (3, "fourth " * 100)]
+RECORDS: list[tuple[int, bytes | str]] = [(1, "first"), (2, b"\x00\xff second"), (3, ""), (3, "fourth " * 100)]
 
 
-def segment_of_blocks(folder: Path, *blocks: list[tuple[int, bytes | str]]) -> Path:
+def segment_of_blocks(folder: Path, *blocks: Sequence[tuple[int, bytes | str]]) -> Path:
     with SegmentWriter(folder, "bybit", flush_s=60.0) as writer:
         for block in blocks:
             for ts_ns, payload in block:

@@ -1,0 +1,157 @@
+"""The command line of `mm_bot.py`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from bot import exit_codes
+from shared.config import PRESETS
+from shared.market import Series
+from shared.settings import ServiceSettings
+
+Venues = Literal["sim", "live", "files"]
+
+DEFAULT_PRESET = "default"
+_DESCRIPTION = """\
+Starts the whole market maker on this machine: feeds, analyzers, quoter and the files they end in.
+It recommends quotes (mm_quotes.json); it never places a real order."""
+
+
+class Options(NamedTuple):
+    """What was asked for, checked."""
+
+    dry_run: bool
+    preset: str
+    interval_ms: int
+    series: tuple[Series, ...]
+    venues: Venues
+    files: Path | None
+    replay: Path | None
+    out: Path
+    duration_s: float | None
+    seed: int | None
+    record: Path | None
+    config: Path | None
+    overrides: tuple[str, ...]
+
+    @property
+    def markets(self) -> tuple[str, ...]:
+        """The names of the series."""
+        return tuple(each.name for each in self.series)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser; its help is complete."""
+    codes = "\n".join(f"  {code}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
+    presets = ", ".join(PRESETS)
+    parser = argparse.ArgumentParser(
+        prog="mm_bot.py",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        epilog=f"""\
+examples:
+  python3 mm_bot.py                                       the built-in simulated venues, offline
+  python3 mm_bot.py --markets btc-15m,eth-15m --seed 7    two markets, a world that repeats
+  python3 mm_bot.py --venues live --record recordings     the real venues, recorded
+  python3 mm_bot.py --files ../my-collector               JSON files that another program writes
+  python3 mm_bot.py --conservative --set base_spread=0.05 a preset, and one setting changed
+  python3 -m bot.panel --out out                          watch a running bot from a second terminal
+
+files, in the output folder, each replaced atomically at every heartbeat:
+  mm_quotes.json            the quotes that stand, PULL_QUOTES with the reason when none do
+  mm_quotes.<series>.json   the same for each market, when there are several
+  mm_status.json            state and metrics of every part
+  logs/<part>.log           one JSON object a line
+
+Settings are also read from the environment (MM_*, see .env.example); flags win.
+
+exit codes:
+{codes}""",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="paper execution of the quotes (it comes with the positions release; until then this only says so)",
+    )
+    preset = parser.add_mutually_exclusive_group()
+    for name in ("aggressive", "conservative", "scalping"):
+        preset.add_argument(
+            f"--{name}", dest="preset", action="store_const", const=name, help=f"the same as --preset {name}"
+        )
+    preset.add_argument("--preset", metavar="NAME", choices=tuple(PRESETS), help=f"one of {presets}")
+    parser.add_argument(
+        "--interval", metavar="MS", type=int, help="heartbeat of the output files, 10 to 10000 ms (default: 100)"
+    )
+    parser.add_argument("--markets", metavar="LIST", help="series, separated by commas (default: btc-15m)")
+    parser.add_argument(
+        "--venues",
+        choices=("sim", "live", "files"),
+        help="sim: simulated venues on this machine; live: the real ones; files: see --files (default: sim)",
+    )
+    parser.add_argument("--files", metavar="DIR", type=Path, help="folder of bybit.json, chainlink.json, call.json ...")
+    parser.add_argument(
+        "--replay", metavar="PATH", type=Path, help="drive a recording through the engine in event time, then exit"
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, help="output folder (default: out)")
+    parser.add_argument("--duration", metavar="S", type=float, help="stop cleanly after this many seconds")
+    parser.add_argument("--seed", metavar="N", type=int, help="seed of the simulated venues")
+    parser.add_argument("--record", metavar="DIR", type=Path, help="record raw venue frames and bus messages there")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="settings (TOML or JSON) on top of the preset")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="change single strategy settings; wins over --config",
+    )
+    return parser
+
+
+def parse(arguments: Sequence[str], defaults: ServiceSettings) -> Options:
+    """The options in these arguments; what they leave out comes from `defaults`. Exits with 2 on a mistake."""
+    parser = make_parser()
+    given = parser.parse_args(arguments)
+    try:
+        markets = ServiceSettings.model_construct(markets=given.markets or defaults.markets).series()
+    except ValueError as error:
+        parser.error(f"--markets: {error}")
+    interval_ms = defaults.heartbeat_ms if given.interval is None else given.interval
+    if not 10 <= interval_ms <= 10_000:
+        parser.error(f"--interval {interval_ms}: 10 to 10000 milliseconds")
+    if given.duration is not None and not 0 < given.duration < float("inf"):
+        parser.error(f"--duration {given.duration:g}: a positive number of seconds")
+    if given.seed is not None and given.seed < 0:
+        parser.error(f"--seed {given.seed}: zero or more")
+    venues: Venues = given.venues or ("files" if given.files else "sim")
+    if venues == "files" and given.files is None and not os.environ.get("MM_FEED_FILES_DIR"):
+        parser.error("--venues files: name the folder with --files DIR")
+    if given.files is not None and venues != "files":
+        parser.error(f"--files goes with --venues files, not with {venues}")
+    if given.files is not None and not given.files.is_dir():
+        parser.error(f"--files {given.files}: not a folder")
+    if given.replay is not None and not given.replay.exists():
+        parser.error(f"--replay {given.replay}: not found")
+    if given.config is not None and not given.config.is_file():
+        parser.error(f"--config {given.config}: not found")
+    return Options(
+        dry_run=given.dry_run,
+        preset=given.preset or DEFAULT_PRESET,
+        interval_ms=interval_ms,
+        series=markets,
+        venues=venues,
+        files=given.files,
+        replay=given.replay,
+        out=given.out or defaults.out,
+        duration_s=given.duration,
+        seed=given.seed,
+        record=given.record or defaults.record,
+        config=given.config,
+        overrides=tuple(given.overrides),
+    )

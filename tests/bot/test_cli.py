@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot import exit_codes
+from bot.cli import Options, parse
+from shared.config import PRESETS
+from shared.settings import ServiceSettings
+
+
+def options(*arguments: str, defaults: ServiceSettings | None = None) -> Options:
+    return parse(arguments, defaults or ServiceSettings(markets="btc-15m", out=Path("out")))
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        options(*arguments)
+    assert stop.value.code == exit_codes.CONFIGURATION
+    return capsys.readouterr().err
+
+
+def test_without_arguments_the_simulated_venues_are_quoted_with_the_default_preset() -> None:
+    given = options()
+    assert (given.venues, given.preset, given.markets, given.interval_ms) == ("sim", "default", ("btc-15m",), 100)
+    assert (given.dry_run, given.duration_s, given.seed, given.record, given.replay) == (False, None, None, None, None)
+
+
+def test_every_preset_with_a_flag_of_its_own_exists() -> None:
+    for name in ("aggressive", "conservative", "scalping"):
+        assert options(f"--{name}").preset == name
+        assert name in PRESETS
+    assert options("--preset", "scalping").preset == "scalping"
+
+
+def test_the_environment_is_the_default_and_flags_win() -> None:
+    defaults = ServiceSettings(markets="eth-5m", out=Path("elsewhere"), heartbeat_ms=250)
+    given = options(defaults=defaults)
+    assert (given.markets, given.out, given.interval_ms) == (("eth-5m",), Path("elsewhere"), 250)
+    given = options("--markets", "btc-15m,ETH-5m", "--out", "here", "--interval", "50", defaults=defaults)
+    assert (given.markets, given.out, given.interval_ms) == (("btc-15m", "eth-5m"), Path("here"), 50)
+
+
+def test_settings_can_be_given_several_at_once_or_one_by_one() -> None:
+    assert options("--set", "base_spread=0.03", "lease_s=2", "--set", "pin_risk_z=1").overrides == (
+        "base_spread=0.03",
+        "lease_s=2",
+        "pin_risk_z=1",
+    )
+
+
+def test_a_folder_of_files_implies_its_venue(tmp_path: Path) -> None:
+    assert options("--files", str(tmp_path)).venues == "files"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--markets", "bitcoin"), "btc-15m"),
+        (("--markets", ","), "at least one"),
+        (("--interval", "5"), "10 to 10000"),
+        (("--duration", "-1"), "positive"),
+        (("--duration", "nan"), "positive"),
+        (("--seed", "-1"), "zero or more"),
+        (("--venues", "files"), "--files DIR"),
+        (("--venues", "paper"), "sim"),
+        (("--files", "/nowhere"), "not a folder"),
+        (("--replay", "/nowhere"), "not found"),
+        (("--config", "/nowhere"), "not found"),
+        (("--aggressive", "--scalping"), "not allowed"),
+        (("--agressive",), "--agressive"),
+        (("--preset", "reckless"), "conservative"),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], named: str
+) -> None:
+    assert named in complaint(capsys, *arguments)
+
+
+def test_the_help_names_every_flag_file_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        options("--help")
+    assert stop.value.code == exit_codes.CLEAN
+    text = capsys.readouterr().out
+    flags = (
+        "dry-run aggressive conservative scalping preset interval markets venues files replay out duration seed record"
+    )
+    for flag in (*flags.split(), "config", "set"):
+        assert f"--{flag}" in text
+    for name in ("mm_quotes.json", "mm_status.json", *exit_codes.MEANINGS.values()):
+        assert name in text

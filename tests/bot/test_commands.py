@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from bot.cli import Options, parse
+from bot.commands import Command, commands, stop_groups
+from services.feeds.settings import FeedSettings
+from shared.settings import ServiceSettings
+
+
+def started(*arguments: str) -> dict[str, Command]:
+    options: Options = parse(arguments, ServiceSettings(markets="btc-15m"))
+    return {each.name: each for each in commands(options, bus="ipc:///x", config_json="{}", simulator_port=8790)}
+
+
+def test_the_simulated_venues_start_with_their_feeds_and_nothing_is_recorded() -> None:
+    parts = started()
+    assert list(parts)[:2] == ["broker", "simulator"]
+    assert {"bybit", "coinbase", "chainlink", "polymarket", "quoter", "sink", "hedger"} < parts.keys()
+    assert not {"files", "recorder"} & parts.keys()
+    assert parts["volatility"].arguments == ("-m", "services.analyzers", "volatility")
+
+
+def test_every_feed_is_led_to_the_simulator_and_to_nowhere_else() -> None:
+    variables = {name.lower().removeprefix("mm_feed_"): text for name, text in started()["bybit"].environment.items()}
+    urls = [name for name in FeedSettings.model_fields if name.endswith("_url")]
+    assert len(urls) == 9
+    for name in urls:
+        assert "://127.0.0.1:8790" in variables[name]
+
+
+def test_live_feeds_keep_the_addresses_of_the_real_venues() -> None:
+    parts = started("--venues", "live")
+    assert "simulator" not in parts
+    assert not any(name.startswith(("MM_FEED_", "MM_POLYBOLT_")) for name in parts["polymarket"].environment)
+
+
+def test_files_replace_the_four_venues(tmp_path: Path) -> None:
+    parts = started("--files", str(tmp_path))
+    assert "files" in parts
+    assert not {"bybit", "coinbase", "chainlink", "polymarket", "simulator"} & parts.keys()
+    assert parts["files"].environment["MM_FEED_FILES_DIR"] == str(tmp_path)
+
+
+def test_recording_adds_the_recorder_and_tells_the_feeds(tmp_path: Path) -> None:
+    parts = started("--record", str(tmp_path))
+    assert parts["recorder"].environment["MM_RECORD"] == str(tmp_path)
+    assert parts["bybit"].environment["MM_RECORD"] == str(tmp_path)
+
+
+def test_the_seed_and_the_markets_reach_the_simulator() -> None:
+    environment = started("--seed", "7", "--markets", "btc-15m,eth-5m")["simulator"].environment
+    assert (environment["MM_SIM_SEED"], environment["MM_SIM_SERIES"]) == ("7", "btc-15m,eth-5m")
+
+
+def test_the_quoter_stops_first_then_feeds_then_venues_then_sink_then_broker() -> None:
+    groups = stop_groups(started("--record", "x"))
+    assert groups[0] == ("quoter",)
+    assert {"bybit", "volatility", "hedger"} < set(groups[1])
+    assert groups[2:] == [("simulator", "recorder"), ("sink",), ("broker",)]

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bot.logs_io import cap_log, last_words, open_log, tail
+
+
+def test_a_log_that_grew_too_large_is_kept_once_and_its_writer_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "quoter.log"
+    log = open_log(path)
+    try:
+        os.write(log, b"x" * 100 + b"\n")
+        assert not cap_log(path, max_bytes=200)
+        assert cap_log(path, max_bytes=50)
+        os.write(log, b"next\n")
+    finally:
+        os.close(log)
+    assert path.read_text() == "next\n"
+    assert path.with_name("quoter.log.1").read_text().startswith("xxx")
+
+
+def test_the_tail_begins_at_this_run_and_survives_a_log_that_was_emptied(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("before\nnow\n\nlast\n")
+    assert tail(path, since=7) == ["now", "last"]
+    assert tail(path, since=1_000) == ["before", "now", "last"]
+    assert tail(tmp_path / "none.log") == []
+
+
+def test_the_last_words_are_the_last_complaint() -> None:
+    lines = ['{"event": "crashed", "error": "KeyError", "level": "error"}', '{"event": "stopped", "level": "info"}']
+    assert last_words(lines) == "crashed: KeyError"
+    assert last_words([]) == ""

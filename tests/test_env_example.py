@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from services.feeds.settings import FeedSettings, PolyBoltSettings
+from services.simulator.settings import SimulatorSettings
+from shared.settings import ServiceSettings, StrictSettings
+
+EXAMPLE = (Path(__file__).parents[1] / ".env.example").read_text()
+# Set by the supervisor for its children, or of no use to a user of the simulator.
+NOT_FOR_USERS = {"MM_SUPERVISOR_PID", "MM_CONFIG_JSON"}
+SIMULATOR_ONLY = {"MM_SIM_HOST", "MM_SIM_PORT", "MM_SIM_SERIES", "MM_SIM_MAKER_LAG_MS", "MM_SIM_MISSING_SHARE"}
+SIMULATOR_ONLY |= {"MM_SIM_QUOTE_RATE", "MM_SIM_STEP_MS"}
+
+
+def variables_of(settings: type[StrictSettings]) -> set[str]:
+    return {f"{settings.model_config['env_prefix']}{name}".upper() for name in settings.model_fields}
+
+
+def test_the_example_lists_every_variable_and_no_other() -> None:
+    known = set().union(*map(variables_of, (ServiceSettings, FeedSettings, PolyBoltSettings, SimulatorSettings)))
+    listed = set(re.findall(r"^# (MM_[A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
+    assert listed == known - NOT_FOR_USERS - SIMULATOR_ONLY

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.processes import ROOT
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "mm_bot.py", *arguments],
+        cwd=ROOT,
+        env=environment(variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def environment(variables: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in os.environ.items() if not name.startswith("MM_")} | variables
+
+
+@contextmanager
+def bot_on_files(tmp_path: Path, **variables: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A whole bot on an empty folder of files: every process is real, and nothing is quoted."""
+    out, files = tmp_path / "out", tmp_path / "files"
+    files.mkdir(exist_ok=True)
+    bot = subprocess.Popen(
+        [sys.executable, "mm_bot.py", "--files", str(files), "--out", str(out)],
+        cwd=ROOT,
+        env=environment(variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield bot, out
+    finally:
+        if bot.poll() is None:
+            bot.terminate()
+        bot.communicate(timeout=60)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Poll a condition; the test's own time limit is the deadline."""
+    while not condition():
+        time.sleep(0.02)
+
+
+def content(path: Path) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    return loaded
+
+
+def pids_of(out: Path) -> dict[str, int]:
+    parts = content(out / "mm_status.json").get("parts", {})
+    return {name: part["pid"] for name, part in parts.items()}
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_misspelt_setting_stops_the_start_with_the_right_name() -> None:
+    ended = run("--set", "bas_spread=0.05")
+    assert (ended.returncode, "base_spread" in ended.stderr) == (2, True)
+    ended = run(MM_MARKTS="btc-15m")
+    assert (ended.returncode, "did you mean MM_MARKETS?" in ended.stderr) == (2, True)
+
+
+def test_a_part_with_a_wrong_configuration_stops_the_bot_with_its_message(tmp_path: Path) -> None:
+    with bot_on_files(tmp_path, MM_FEED_FILES_SIZ="3") as (bot, out):
+        said, _ = bot.communicate(timeout=60)
+    assert bot.returncode == 2
+    assert "did you mean MM_FEED_FILES_SIZE?" in said
+    assert content(out / "mm_quotes.json")["reasons"] == ["stopped"]
+
+
+def test_a_second_bot_is_refused_a_dead_sink_pulls_and_returns_and_sigterm_leaves_nobody(tmp_path: Path) -> None:
+    with bot_on_files(tmp_path) as (bot, out):
+        everyone = {"broker", "files", "lead_lag", "regime", "volatility", "flow", "hedger", "quoter", "sink"}
+        wait_until(lambda: set(pids_of(out)) == everyone)
+
+        second = run("--out", str(out))
+        assert second.returncode == 3
+        assert f"pid {bot.pid}" in second.stderr
+
+        pids = pids_of(out)
+        os.kill(pids["sink"], signal.SIGKILL)
+        wait_until(lambda: content(out / "mm_quotes.json")["reasons"] == ["sink_down", "killed by SIGKILL"])
+        wait_until(lambda: pids_of(out).get("sink", pids["sink"]) != pids["sink"])
+
+        pids = pids_of(out)
+        assert set(pids) == everyone
+        bot.terminate()
+        said, _ = bot.communicate(timeout=60)
+        assert bot.returncode == 0
+        lines = [json.loads(line) for line in said.splitlines()]
+        (restart,) = [line for line in lines if line["event"] == "restarting"]
+        assert (restart["part"], restart["reason"]) == ("sink", "killed by SIGKILL")
+        states = [line for line in lines if line["event"] == "state"]
+        assert states[-1]["markets"]["btc-15m"]["action"] == "PULL_QUOTES"
+    assert content(out / "mm_quotes.json")["reasons"] == ["stopped"]
+    assert not [name for name, pid in pids.items() if is_alive(pid)]
+
+
+def test_a_bot_that_is_killed_leaves_no_orphans_and_no_quotes(tmp_path: Path) -> None:
+    with bot_on_files(tmp_path) as (bot, out):
+        wait_until(lambda: len(pids_of(out)) == 9)
+        pids = pids_of(out)
+        bot.kill()
+        bot.wait()
+        wait_until(lambda: not any(is_alive(pid) for pid in pids.values()))
+        assert content(out / "mm_quotes.json")["action"] == "PULL_QUOTES"
