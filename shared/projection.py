@@ -98,6 +98,14 @@ def log_mid_at(venue: State, ts_ns: int) -> float:
 
 
 @kernel
+def observe_return(venue: State, ts_ns: int, log_mid: float, horizon_ns: int) -> float:
+    """Take a log mid; its log return over the horizon before it, NaN when the ring does not reach back that far."""
+    before = log_mid_at(venue, ts_ns - horizon_ns)
+    observe_mid(venue, ts_ns, log_mid)
+    return log_mid - before
+
+
+@kernel
 def observe_oracle(venue: State, config: Config, ts_ns: int, log_price: float, lead_s: float) -> bool:
     """Take an oracle print stamped `ts_ns`; False when it could not be used or was refused by the gate."""
     state: Record = venue[0]

@@ -45,9 +45,10 @@ TOPIC_END = "\0"
 
 
 class Part(NamedTuple):
-    """One process kind. `module` and `arguments` start it: `python -m <module> <arguments>`."""
+    """One process kind. `python -m <module> <arguments>` starts it; `room` is where it is drawn."""
 
     name: str
+    room: str
     module: str
     arguments: tuple[str, ...]
     publishes: tuple[MessageType, ...]
@@ -60,12 +61,27 @@ UNDERLYING: tuple[MessageType, ...] = (SpotQuote, SpotTrade, OraclePrice, Oracle
 
 PARTS: tuple[Part, ...] = (
     Part(
-        "broker", "services.broker", (), (Heartbeat,), (), "forwards every message; keeps the last value of each topic"
+        "broker",
+        "bus",
+        "services.broker",
+        (),
+        (Heartbeat,),
+        (),
+        "forwards every message; keeps the last value of each topic",
     ),
-    Part("bybit", "services.feeds", ("bybit",), (SpotQuote, SpotTrade, FeedStatus), (), "Bybit v5 spot"),
-    Part("coinbase", "services.feeds", ("coinbase",), (SpotQuote, SpotTrade, FeedStatus), (), "Coinbase Exchange"),
+    Part("bybit", "feeds", "services.feeds", ("bybit",), (SpotQuote, SpotTrade, FeedStatus), (), "Bybit v5 spot"),
+    Part(
+        "coinbase",
+        "feeds",
+        "services.feeds",
+        ("coinbase",),
+        (SpotQuote, SpotTrade, FeedStatus),
+        (),
+        "Coinbase Exchange",
+    ),
     Part(
         "chainlink",
+        "feeds",
         "services.feeds",
         ("chainlink",),
         (OraclePrice, OracleHistory, FeedStatus),
@@ -74,6 +90,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         "polymarket",
+        "feeds",
         "services.feeds",
         ("polymarket",),
         (OutcomeBook, OutcomeTrade, Period, Settlement, FeedStatus),
@@ -82,6 +99,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         "files",
+        "feeds",
         "services.feeds",
         ("files",),
         (SpotQuote, OraclePrice, OracleHistory, OutcomeBook, Period, FeedStatus),
@@ -90,6 +108,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         "lead_lag",
+        "analyzers",
         "services.analyzers",
         ("lead_lag",),
         (LeadLag, Checkpoint),
@@ -98,6 +117,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         "regime",
+        "analyzers",
         "services.analyzers",
         ("regime",),
         (Regime, Checkpoint),
@@ -106,6 +126,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         "volatility",
+        "analyzers",
         "services.analyzers",
         ("volatility",),
         (Volatility, Checkpoint),
@@ -114,14 +135,24 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         "flow",
+        "analyzers",
         "services.analyzers",
         ("flow",),
         (Flow, Checkpoint),
         (SpotQuote, SpotTrade, OutcomeBook, OutcomeTrade, Period, LeadLag, Checkpoint),
         "how informed the order flow is",
     ),
-    Part("hedger", "services.hedger", (), (Position,), (Period,), "owns the positions and answers queries about them"),
     Part(
+        "hedger",
+        "hedger",
+        "services.hedger",
+        (),
+        (Position,),
+        (Period,),
+        "owns the positions and answers queries about them",
+    ),
+    Part(
+        "quoter",
         "quoter",
         "services.quoter",
         (),
@@ -131,6 +162,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         "sink",
+        "outputs",
         "services.sink",
         (),
         (),
@@ -139,6 +171,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         "recorder",
+        "outputs",
         "services.recorder",
         (),
         (),
@@ -176,6 +209,8 @@ def subscriptions(part: Part, series: Iterable[Series]) -> tuple[str, ...]:
     for message in part.subscribes:
         if message in BY_SERVICE:
             wanted.append(f"{message.__name__}.")
+        elif message is Checkpoint:  # only of its own kind
+            wanted.extend(f"{prefix(message, market)}{part.name}{TOPIC_END}" for market in markets)
         elif message is FeedStatus:
             wanted.extend(prefix(message, subject) for subject in (*markets, *assets))
         else:
@@ -183,32 +218,54 @@ def subscriptions(part: Part, series: Iterable[Series]) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def write_diagram(document: Path) -> None:
-    """Put the diagram into a Markdown document, in place of the one between its Mermaid fences."""
-    before, fence, rest = document.read_text().partition("```mermaid\n")
-    _, closing, after = rest.partition("\n```")
-    if not fence or not closing:
-        raise ValueError(f"{document} has no ```mermaid block")
-    document.write_text(before + fence + diagram() + closing + after)
-
-
 def diagram() -> str:
-    """The table as a Mermaid flow chart: feeds, analyzers, deciders, files, and what passes between them."""
+    """The table as a Mermaid flow chart: the rooms, the parts in them, and what passes from room to room."""
+    parts = [part for part in PARTS if part.name != "broker"]
     lines = ["flowchart LR"]
-    for part in PARTS:
-        if part.name != "broker":
-            lines.append(f'    {part.name}["<b>{part.name}</b><br/>{part.summary}"]')
-    for publisher in PARTS:
-        for subscriber in PARTS:
-            if publisher.name == subscriber.name:
-                continue
-            passed = [each.__name__ for each in publisher.publishes if each in subscriber.subscribes]
-            if passed and subscriber.name not in ("recorder", "sink"):
-                lines.append(f"    {publisher.name} -- {', '.join(passed)} --> {subscriber.name}")
-    lines.append("    quoter -- QuoteSet --> sink")
-    lines.append('    every["every part"] -. everything .-> recorder')
+    for room in dict.fromkeys(part.room for part in parts):
+        inside = [part.name for part in parts if part.room == room]
+        if inside == [room]:
+            lines.append(f"    {room}")
+        else:
+            lines.extend((f"    subgraph {room}", *(f"        {name}" for name in inside), "    end"))
+    passed: dict[tuple[str, str], dict[str, None]] = {}
+    for publisher in parts:
+        for subscriber in parts:
+            if publisher.room != subscriber.room:
+                both = [each.__name__ for each in publisher.publishes if each in subscriber.subscribes]
+                passed.setdefault((publisher.room, subscriber.room), {}).update(dict.fromkeys(both))
+    for (source, target), names in passed.items():
+        if names:
+            label = "everything" if target == "outputs" and source != "quoter" else ", ".join(names)
+            lines.append(f'    {source} -- "{label}" --> {target}')
     return "\n".join(lines)
 
 
+def table() -> str:
+    """The table as Markdown: each part, what it publishes and what it reads."""
+    rows = ["| part | publishes | reads | what it does |", "|---|---|---|---|"]
+    for part in PARTS:
+        columns = (", ".join(each.__name__ for each in kinds) or "—" for kinds in (part.publishes, part.subscribes))
+        rows.append(f"| {part.name} | {' | '.join(columns)} | {part.summary} |")
+    return "\n".join(rows)
+
+
+def print_into(document: Path) -> None:
+    """Put diagram and table into a Markdown document, between its `<!-- wiring -->` marks."""
+    before, mark, rest = document.read_text().partition(_MARK)
+    _, closing, after = rest.partition(_MARK)
+    if not mark or not closing:
+        raise ValueError(f"{document} has no two {_MARK} marks")
+    document.write_text(before + _MARK + printed() + _MARK + after)
+
+
+_MARK = "<!-- wiring -->"
+
+
+def printed() -> str:
+    """What stands between the marks."""
+    return f"\n```mermaid\n{diagram()}\n```\n\n{table()}\n"
+
+
 if __name__ == "__main__":
-    write_diagram(Path(__file__).parents[1] / "docs" / "architecture.md")
+    print_into(Path(__file__).parents[1] / "docs" / "architecture.md")

@@ -7,7 +7,7 @@ import pytest
 
 from shared.market import Series
 from shared.messages import AnyMessage, topic_of
-from shared.wiring import PART, PARTS, TOPIC_END, diagram, prefix, subscriptions
+from shared.wiring import PART, PARTS, TOPIC_END, prefix, printed, subscriptions
 from tests.builders import EVERY_KIND, build
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +37,11 @@ def test_a_subscription_matches_its_own_market_and_no_other(kind: type[AnyMessag
     assert not (topic_of(build(kind, **longer)) + TOPIC_END).startswith(wanted)
 
 
+def test_an_analyzer_reads_checkpoints_of_its_own_kind_only() -> None:
+    wanted = [each for each in subscriptions(PART["flow"], SERIES) if each.startswith("Checkpoint")]
+    assert wanted == ["Checkpoint.btc-15m.flow\0", "Checkpoint.eth-5m.flow\0"]
+
+
 def test_a_part_subscribes_only_to_its_series() -> None:
     quoter = subscriptions(PART["quoter"], SERIES)
     assert "OutcomeBook.btc-15m." in quoter
@@ -45,7 +50,7 @@ def test_a_part_subscribes_only_to_its_series() -> None:
 
 
 def test_the_diagram_in_the_documents_is_the_wiring_table() -> None:
-    assert diagram() in (ROOT / "docs" / "architecture.md").read_text(), "stale: run `make docs`"
+    assert printed() in (ROOT / "docs" / "architecture.md").read_text(), "stale: run `make docs`"
 
 
 def _imports(path: Path) -> set[str]:
