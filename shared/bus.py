@@ -12,20 +12,22 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Thread
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
+import msgspec
 import zmq
 
 from shared.codec import RefusedMessageError, decode, encode
 from shared.core import Delivery, Event, Gap
 from shared.messages import SCHEMA_VERSION, AnyMessage, Envelope, topic_of
-from shared.wiring import NOT_CACHED, TOPIC_END
+from shared.wiring import NOT_CACHED, SNAPSHOTS, TOPIC_END
 
 _END = TOPIC_END.encode()
 _WELCOME = b"_welcome" + _END
+_SNAPSHOTS = tuple(f"{each.__name__}.".encode() for each in SNAPSHOTS)
 _NOT_CACHED = tuple(f"{each.__name__}.".encode() for each in NOT_CACHED)
 HIGH_WATER_MARK = 20_000  # messages queued for one slow peer before the bus drops, and counts, what follows
 MAX_FRAME_BYTES = 1 << 20
@@ -123,51 +125,61 @@ class Publisher:
         self._socket.close()
 
 
-class _Place(NamedTuple):
-    instance: str
-    epoch: int
-    seq: int
-
-
 class Continuity:
     """Follows sequence numbers topic by topic: what is new, what is lost, what came twice."""
 
     def __init__(self) -> None:
-        self._places: dict[str, _Place] = {}
+        self._places: dict[bytes, tuple[str, int, int]] = {}
 
-    def judge(self, topic: str, envelope: Envelope) -> tuple[bool, int | None]:
+    def judge(self, topic: bytes, instance: str, epoch: int, seq: int) -> tuple[bool, int | None]:
         """(is it news, messages lost before it; None when the run is unbroken, 0 when a new run began)."""
         last = self._places.get(topic)
-        place = _Place(envelope.instance, envelope.epoch, envelope.seq)
         if last is None:
-            self._places[topic] = place
+            self._places[topic] = (instance, epoch, seq)
             return True, None
-        if place[:2] != last[:2]:
-            if place.instance == last.instance and place.epoch < last.epoch:
+        last_instance, last_epoch, last_seq = last
+        if epoch == last_epoch and instance == last_instance:
+            if seq <= last_seq:
                 return False, None
-            self._places[topic] = place
-            restarted_count = place.seq <= last.seq
-            return True, 0 if restarted_count else max(place.seq - last.seq - 1, 0)
-        if place.seq <= last.seq:
+            self._places[topic] = (instance, epoch, seq)
+            return True, seq - last_seq - 1 or None
+        if instance == last_instance and epoch < last_epoch:
             return False, None
-        self._places[topic] = place
-        lost = place.seq - last.seq - 1
-        return True, lost if lost else None
+        self._places[topic] = (instance, epoch, seq)
+        return True, max(seq - last_seq - 1, 0) if seq > last_seq else 0
+
+
+class _Header(msgspec.Struct, frozen=True, array_like=True):
+    """An envelope whose body is not looked at."""
+
+    version: int
+    instance: str
+    epoch: int
+    seq: int
+    ts_pub_ns: int
+    body: msgspec.Raw
+
+
+_decode_header = msgspec.msgpack.Decoder(_Header).decode
 
 
 class Subscriber:
     """Receives the messages of some topic prefixes as events, with gaps named.
 
-    `received` and `lost` count by message class, `refused` by reason, `duplicates` in all.
+    `received`, `lost` and `superseded` count by message class, `refused` by reason, `duplicates` in all. With
+    `latest_only`, a snapshot (`SNAPSHOTS`) that a newer one of the same topic already waits behind is counted and
+    checked for gaps, but not delivered: whoever quotes must not work through a queue of books that no longer stand.
     """
 
-    def __init__(self, endpoints: Endpoints, prefixes: Iterable[str]) -> None:
+    def __init__(self, endpoints: Endpoints, prefixes: Iterable[str], *, latest_only: bool = False) -> None:
         self.received: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
+        self.superseded: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.duplicates = 0
         self.last_refusal = ""
         self._continuity = Continuity()
+        self._latest_only = latest_only
         self._prefixes = tuple(prefixes)
         self._endpoints = endpoints
         self._socket: zmq.Socket[bytes] = _context().socket(zmq.SUB)
@@ -202,22 +214,44 @@ class Subscriber:
 
     def receive(self, timeout_ms: int) -> list[Event]:
         """Wait for messages at most this long; return what is there, oldest first."""
-        events: list[Event] = []
-        for frame in self._pending:
-            events.extend(self._events_of(frame))
-        self._pending.clear()
-        if not events and not self._socket.poll(timeout_ms):
-            return events
-        for _ in range(_DRAIN_LIMIT):
+        frames, self._pending = self._pending, []
+        if not frames and not self._socket.poll(timeout_ms):
+            return []
+        while len(frames) < _DRAIN_LIMIT:
             # Asking first is an eighth of the cost of a receive that raises Again, and it is on the way to every quote.
             if not int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
                 break
-            frame = self._socket.recv(zmq.NOBLOCK)
-            if frame == _WELCOME:  # the broker came back: what it holds by now is news
-                events.extend(self._heal())
+            frames.append(self._socket.recv(zmq.NOBLOCK))
+        if len(frames) == 1 and frames[0] != _WELCOME:
+            return list(self._events_of(frames[0]))
+        if self._latest_only:
+            return [event for frame in self._only_latest(frames) for event in self._events_or_heal(frame)]
+        return [event for frame in frames for event in self._events_or_heal(frame)]
+
+    def _events_or_heal(self, frame: bytes) -> Sequence[Event]:
+        return self._heal() if frame == _WELCOME else self._events_of(frame)
+
+    def _only_latest(self, frames: list[bytes]) -> Iterator[bytes]:
+        """The frames, without snapshots that a later frame replaces; what is skipped is still checked for gaps."""
+        topics = [frame.partition(_END)[0] for frame in frames]
+        last = {topic: place for place, topic in enumerate(topics)}
+        for place, (topic, frame) in enumerate(zip(topics, frames, strict=True)):
+            if last[topic] == place or not topic.startswith(_SNAPSHOTS):
+                yield frame
                 continue
-            events.extend(self._events_of(frame))
-        return events
+            try:
+                header = _decode_header(frame[len(topic) + 1 :])
+            except ValueError:
+                yield frame  # refused, and counted, where every frame is
+                continue
+            is_news, lost = self._continuity.judge(topic, header.instance, header.epoch, header.seq)
+            name = topic.partition(b".")[0].decode()
+            if is_news:
+                self.superseded[name] += 1
+            else:
+                self.duplicates += 1
+            if lost:
+                self.lost[name] += lost
 
     def _heal(self) -> list[Event]:
         try:
@@ -239,7 +273,7 @@ class Subscriber:
             self.refused[error.reason] += 1
             self.last_refusal = str(error)
             return ()
-        is_news, lost = self._continuity.judge(topic, envelope)
+        is_news, lost = self._continuity.judge(topic_bytes, envelope.instance, envelope.epoch, envelope.seq)
         if not is_news:
             self.duplicates += 1
             return ()
@@ -250,10 +284,6 @@ class Subscriber:
             return (delivery,)
         self.lost[name] += lost
         return Gap(topic, lost, envelope.body.ts_recv_ns), delivery
-
-    def fileno(self) -> int:
-        """For event loops: readable when `receive(0)` may have something (edge-triggered)."""
-        return int(self._socket.get(zmq.FD))
 
     def close(self) -> None:
         """Close at once."""

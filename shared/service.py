@@ -79,6 +79,12 @@ class BusCollector(Collector):
             return
         yield _family("bus_received_messages", "Messages received.", "message", self._subscriber.received)
         yield _family("bus_lost_messages", "Messages missing from the sequence.", "message", self._subscriber.lost)
+        yield _family(
+            "bus_superseded_messages",
+            "Snapshots skipped for a newer one at hand.",
+            "message",
+            self._subscriber.superseded,
+        )
         yield _family("bus_refused_messages", "Messages refused by the codec.", "reason", self._subscriber.refused)
         duplicates = CounterMetricFamily("bus_duplicate_messages", "Messages that came again, or too late.")
         duplicates.add_metric([], self._subscriber.duplicates)
@@ -113,7 +119,7 @@ class Runtime:
         self.endpoints = endpoints
         wanted = subscriptions(PART[service], self.series) if prefixes is None else tuple(prefixes)
         self.publisher = Publisher(endpoints, instance=self.instance)
-        self.subscriber = Subscriber(endpoints, wanted) if wanted else None
+        self.subscriber = Subscriber(endpoints, wanted, latest_only=PART[service].latest_only) if wanted else None
         self._started_ns = time.time_ns()
         self._next_beat = 0.0
         self.metrics_port = self._serve_metrics()
@@ -191,6 +197,7 @@ class Runtime:
         if self.subscriber is not None:
             counters |= {
                 "received": self.subscriber.received.total(),
+                "superseded": self.subscriber.superseded.total(),
                 "lost": self.subscriber.lost.total(),
                 "refused": self.subscriber.refused.total(),
             }

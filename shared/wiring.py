@@ -41,6 +41,9 @@ WITHOUT_SOURCE: frozenset[MessageType] = frozenset({Settlement, LeadLag, Regime,
 # Events that already happened: a late joiner must not take the last one for news.
 NOT_CACHED: frozenset[MessageType] = frozenset({SpotTrade, OutcomeTrade})
 
+# Each of these says all there is to say: with a newer one of the same topic at hand, nobody needs it.
+SNAPSHOTS: frozenset[MessageType] = frozenset({SpotQuote, OutcomeBook, FeedStatus, QuoteSet, Position})
+
 TOPIC_END = "\0"
 
 
@@ -54,6 +57,7 @@ class Part(NamedTuple):
     publishes: tuple[MessageType, ...]
     subscribes: tuple[MessageType, ...]
     summary: str
+    latest_only: bool = True  # skip snapshots that are superseded already when they are received
 
 
 SIGNALS: tuple[MessageType, ...] = (LeadLag, Regime, Volatility, Flow)
@@ -141,6 +145,7 @@ PARTS: tuple[Part, ...] = (
         (Flow, Checkpoint),
         (SpotQuote, SpotTrade, OutcomeBook, OutcomeTrade, Period, LeadLag, Checkpoint),
         "how informed the order flow is",
+        latest_only=False,
     ),
     Part(
         "hedger",
@@ -190,6 +195,7 @@ PARTS: tuple[Part, ...] = (
             Position,
         ),
         "the bus onto disk",
+        latest_only=False,
     ),
 )
 

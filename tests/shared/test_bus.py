@@ -23,7 +23,7 @@ from shared.bus import (
     request,
 )
 from shared.core import Delivery, Event, Gap
-from shared.messages import Envelope, OutcomeTrade, SpotQuote
+from shared.messages import Envelope, OutcomeTrade, SpotQuote, SpotTrade
 from tests.builders import build
 
 ROOT = Path(__file__).parents[2]
@@ -233,22 +233,47 @@ def test_an_address_that_cannot_work_is_refused(address: str) -> None:
         Endpoints.of(address)
 
 
-def numbered(seq: int, *, instance: str = "a", epoch: int = 1) -> Envelope:
-    return Envelope(1, instance, epoch, seq, 0, build(SpotQuote))
+def numbered(seq: int, *, instance: str = "a", epoch: int = 1) -> tuple[bytes, str, int, int]:
+    return b"t", instance, epoch, seq
 
 
 def test_missing_numbers_are_counted_and_repeats_are_not_news() -> None:
     continuity = Continuity()
-    assert continuity.judge("t", numbered(5)) == (True, None)
-    assert continuity.judge("t", numbered(6)) == (True, None)
-    assert continuity.judge("t", numbered(6)) == (False, None)
-    assert continuity.judge("t", numbered(4)) == (False, None)
-    assert continuity.judge("t", numbered(10)) == (True, 3)
+    assert continuity.judge(*numbered(5)) == (True, None)
+    assert continuity.judge(*numbered(6)) == (True, None)
+    assert continuity.judge(*numbered(6)) == (False, None)
+    assert continuity.judge(*numbered(4)) == (False, None)
+    assert continuity.judge(*numbered(10)) == (True, 3)
 
 
 def test_a_new_publisher_or_epoch_is_a_break_and_an_old_epoch_is_not_news() -> None:
     continuity = Continuity()
-    continuity.judge("t", numbered(5))
-    assert continuity.judge("t", numbered(6, epoch=2)) == (True, 0)
-    assert continuity.judge("t", numbered(7, epoch=1)) == (False, None)
-    assert continuity.judge("t", numbered(1, instance="b")) == (True, 0)
+    continuity.judge(*numbered(5))
+    assert continuity.judge(*numbered(6, epoch=2)) == (True, 0)
+    assert continuity.judge(*numbered(7, epoch=1)) == (False, None)
+    assert continuity.judge(*numbered(1, instance="b")) == (True, 0)
+
+
+def test_only_the_latest_snapshot_of_a_topic_is_delivered_and_every_trade(endpoints: Endpoints) -> None:
+    publisher = Publisher(endpoints, instance="test-1")
+    publisher.wait_until_connected(20)
+    witness = Subscriber(endpoints, ["SpotTrade."])
+    witness.join(20)
+    subscriber = Subscriber(endpoints, ["SpotQuote.", "SpotTrade."], latest_only=True)
+    subscriber.join(20)
+    for bid in (1.0, 2.0, 3.0):
+        publisher.publish(build(SpotQuote, bid=bid))
+        publisher.publish(build(SpotTrade, price=bid))
+    receive(witness, 3)  # the last message has passed the broker: all six wait in our queue
+    events: list[Event] = []
+    while len(events) + subscriber.superseded.total() < 6:
+        events.extend(subscriber.receive(1000))
+    messages = [each.message for each in events if isinstance(each, Delivery)]
+    assert [each.price for each in messages if isinstance(each, SpotTrade)] == [1.0, 2.0, 3.0]
+    assert [each.bid for each in messages if isinstance(each, SpotQuote)][-1] == 3.0
+    assert subscriber.lost.total() == 0
+    publisher.new_epoch()
+    publisher.publish(build(SpotQuote))
+    assert isinstance(receive(subscriber, 2)[0], Gap)
+    for each in (publisher, witness, subscriber):
+        each.close()
