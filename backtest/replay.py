@@ -19,20 +19,18 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from backtest.session import Session, trading_cores
+from backtest.venues import Venues
 from services.feeds.bybit import BybitProtocol
 from services.feeds.chainlink.polybolt import Credentials, PolyBoltProtocol
 from services.feeds.chainlink.rtds import RtdsProtocol
 from services.feeds.coinbase import CoinbaseProtocol
-from services.feeds.freshness import Freshness, expected_streams
 from services.feeds.polymarket.market_channel import MarketChannelProtocol
-from services.feeds.protocol import Act, Drop, Publish, Status, VenueProtocol
+from services.feeds.protocol import Act, Drop, VenueProtocol
 from services.feeds.recording_io import CLOSE, OPEN, RESPONSE, unpack_response
 from shared.config import MMConfig
-from shared.core import Delivery, Event
 from shared.market import NS_PER_S, Series
 from shared.messages import AnyMessage, Period, QuoteSet, Settlement, topic_of
 from shared.segments_io import Record, read_segments
-from shared.wiring import PART, subscriptions
 
 TIMER_NS = NS_PER_S // 10
 LONGEST_SILENCE_NS = 3600 * NS_PER_S  # a longer hole in a recording is jumped over, not timed through
@@ -77,10 +75,9 @@ class Replay:
         self._session = session
         self._series = series
         self._summary = summary
-        self._protocols: dict[str, VenueProtocol] = {}
-        self._freshness: dict[str, Freshness] = {}
+        # Sends, requests and reconnections were recorded as what came back.
+        self._venues = Venues(session, series, dropped=self._count)
         self._now_ns = 0
-        self._polymarket: MarketChannelProtocol | None = None
 
     def play(self, records: Iterable[Record]) -> Iterator[int]:
         """Play records in order; yields after each how many there were."""
@@ -99,10 +96,7 @@ class Replay:
         next_ns = self._now_ns - self._now_ns % TIMER_NS + TIMER_NS
         while next_ns <= until_ns:
             self._now_ns = next_ns
-            for venue, protocol in self._protocols.items():
-                self._apply(venue, protocol.on_timer(next_ns), next_ns)
-                for status in self._freshness[venue].on_timer(next_ns):
-                    self._session.publish(status)
+            self._venues.timer(next_ns)
             self._session.timer(next_ns)
             next_ns += TIMER_NS
         self._now_ns = max(self._now_ns, until_ns)
@@ -110,32 +104,25 @@ class Replay:
     def _tell(self, record: Record) -> None:
         venue, dot, what = record.source.partition(".")
         ts_ns = record.ts_recv_ns
-        protocol = self._protocols.get(venue) or self._begin(venue, record)
-        freshness = self._freshness[venue]
+        if venue not in self._venues.protocols:
+            self._begin(venue, record)
         match dot + what:
             case "":
-                self._apply(venue, protocol.on_frame(record.payload, ts_ns), ts_ns)
+                self._venues.frame(venue, record.payload, ts_ns)
             case _ if dot + what == OPEN:
-                self._report(freshness.on_open(ts_ns))
-                self._apply(venue, protocol.on_open(ts_ns), ts_ns)
+                self._venues.open(venue, ts_ns)
             case _ if dot + what == CLOSE:
-                self._apply(venue, protocol.on_close(ts_ns), ts_ns)
-                self._report(freshness.on_close(ts_ns, "recorded"))
+                self._venues.close(venue, ts_ns, "recorded")
             case _ if dot + what == RESPONSE:
                 payload = record.payload if isinstance(record.payload, bytes) else record.payload.encode()
-                request, status, body = unpack_response(payload)
-                self._apply(venue, protocol.on_response(request, status, body, ts_ns), ts_ns)
+                self._venues.response(venue, *unpack_response(payload), ts_ns)
             case other:
                 self._summary.drops[f"unknown source {venue}{other}"] += 1
 
-    def _begin(self, venue: str, record: Record) -> VenueProtocol:
-        protocol = self._make(venue, record)
-        self._protocols[venue] = protocol
-        self._freshness[venue] = Freshness(venue, expected=expected_streams(venue, self._series))
+    def _begin(self, venue: str, record: Record) -> None:
+        self._venues.add(self._make(venue, record))
         if not record.source.endswith(OPEN):  # the recording begins in the middle
-            self._freshness[venue].on_open(record.ts_recv_ns)
-            protocol.on_open(record.ts_recv_ns)
-        return protocol
+            self._venues.open(venue, record.ts_recv_ns)
 
     def _make(self, venue: str, record: Record) -> VenueProtocol:
         assets = tuple(dict.fromkeys(each.asset for each in self._series))
@@ -147,50 +134,12 @@ class Replay:
             case "chainlink":
                 return _OracleRelay(assets)
             case "polymarket":
-                self._polymarket = MarketChannelProtocol(self._series)
-                self._session.add("polymarket", _OracleEar(self), subscriptions(PART["polymarket"], self._series))
-                return self._polymarket
+                return MarketChannelProtocol(self._series)
             case _:
                 raise ValueError(f"recording has frames of {record.source!r}, a venue this engine does not know")
 
-    def hear_oracle(self, message: AnyMessage) -> None:
-        """The strike is proven by the oracle's own ticks, which the market feed hears on the bus."""
-        if self._polymarket is not None:
-            self._apply("polymarket", self._polymarket.on_message(message), message.ts_recv_ns)
-
-    def _apply(self, venue: str, acts: Sequence[Act], ts_ns: int) -> None:
-        freshness = self._freshness[venue]
-        for act in acts:
-            match act:
-                case Publish(message):
-                    self._session.publish(message)
-                    self._report(freshness.on_message(message, ts_ns))
-                    for other, theirs in self._freshness.items():
-                        if other == "polymarket" != venue:
-                            theirs.on_reference(message, ts_ns)
-                case Status():
-                    self._report(freshness.on_status(act, ts_ns))
-                case Drop(reason):
-                    self._summary.drops[f"{venue}: {reason}"] += 1
-                case _:  # sends, requests and reconnections were recorded as what came back
-                    pass
-
-    def _report(self, statuses: Sequence[AnyMessage]) -> None:
-        for status in statuses:
-            self._session.publish(status)
-
-
-class _OracleEar:
-    """A core that only listens: oracle messages for the market feed."""
-
-    def __init__(self, replay: Replay) -> None:
-        self._replay = replay
-
-    def update(self, event: Event) -> Sequence[AnyMessage]:
-        """Pass it on."""
-        if isinstance(event, Delivery):
-            self._replay.hear_oracle(event.message)
-        return ()
+    def _count(self, venue: str, dropped: Drop) -> None:
+        self._summary.drops[f"{venue}: {dropped.reason}"] += 1
 
 
 class _OracleRelay:
@@ -261,7 +210,10 @@ def _as_map(message: AnyMessage) -> dict[str, object]:
 def replay(path: Path, out: Path, config: MMConfig, markets: Sequence[Series], *, progress: bool = True) -> int:
     """`mm_bot.py --replay`: play a recording, write `journal.jsonl`, print what happened; returns the exit code."""
     console = Console(stderr=True)
-    total = sum(1 for _ in read_segments(path))
+    try:
+        total = sum(1 for _ in read_segments(path))
+    except FileNotFoundError:
+        total = 0
     if not total:
         console.print(f"{path} holds no recorded frame: give the folder that --record wrote")
         return EXIT_NOTHING_RECORDED

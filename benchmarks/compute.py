@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
 
 from benchmarks import scene
 from benchmarks.report import Row, microseconds_a_call
@@ -17,7 +21,7 @@ from shared.codec import decode, encode
 from shared.config import MMConfig
 from shared.core import Core, Delivery, Event
 from shared.market import NS_PER_S
-from shared.messages import AnyMessage, Envelope, QuoteSet, SpotQuote, topic_of
+from shared.messages import AnyMessage, Envelope, OracleHistory, QuoteSet, SpotQuote, topic_of
 from tests.backtest.arnavbhatia import clob_market_of, event_of
 from tests.builders import build
 
@@ -142,9 +146,11 @@ def _feed(core: Core, events: Iterator[Event]) -> list[AnyMessage]:
 
 
 def _moving_spot(begin_ns: int) -> Iterator[SpotQuote]:
+    """A quote each 20 ms, within a basis point of the strike: two cents of fair value, so that ladders change."""
+    drawn = random.Random(1)
     for number in itertools.count(1):
         ts_ns = begin_ns + number * 20_000_000
-        price = scene.SPOT_USD * (1 + 1.5e-4 * (1 if number % 2 else -1))
+        price = scene.SPOT_USD * (1 + drawn.uniform(-1e-4, 1e-4))
         yield build(SpotQuote, at_s=ts_ns / NS_PER_S, bid=price - 0.05, ask=price + 0.05)
 
 
@@ -158,33 +164,64 @@ def _analyzers() -> Iterator[Row]:
         yield Row(f"{kind}: one spot tick", f"{cost:.1f} µs")
 
 
-def _quoting() -> tuple[QuoterCore, int]:
+def _quoting() -> tuple[QuoterCore, Iterator[list[Delivery]]]:
+    """A quoter in full swing, and the ticks of each next second; taking a second renews everything else."""
     core = QuoterCore(MMConfig(), ["btc-15m"])
-    now_ns = time.time_ns()
-    _feed(core, _deliveries(scene.standing(now_ns)))
-    return core, now_ns
+    begin_ns = time.time_ns()
+    standing = list(scene.standing(begin_ns))
+    numbers = itertools.count(1)
+
+    def seconds() -> Iterator[list[Delivery]]:
+        spot = _moving_spot(begin_ns)
+        for second in itertools.count():
+            at_ns = begin_ns + second * NS_PER_S
+            for message in standing:
+                if second == 0 or not isinstance(message, OracleHistory):
+                    renewed = msgspec.structs.replace(message, ts_event_ns=at_ns, ts_recv_ns=at_ns)
+                    core.update(Delivery(topic_of(message), 1, next(numbers), renewed))
+            yield [Delivery(topic_of(each), 1, next(numbers), each) for each in itertools.islice(spot, 50)]
+
+    turns = seconds()
+    for tick in itertools.chain.from_iterable(itertools.islice(turns, 20)):  # warm: the venue's basis is believed
+        core.update(tick)
+    return core, turns
+
+
+def _is_full(message: AnyMessage, core: QuoterCore) -> bool:
+    return isinstance(message, QuoteSet) and len(message.call) == len(message.put) == 2 * len(core.config.tier_sizes)
 
 
 def _quote_set() -> QuoteSet:
-    core, now_ns = _quoting()
-    for message in _feed(core, itertools.islice(_deliveries(_moving_spot(now_ns)), 200)):
-        if isinstance(message, QuoteSet) and len(message.call) == 2 * len(core.config.tier_sizes):
-            return message
+    core, turns = _quoting()
+    for tick in itertools.chain.from_iterable(itertools.islice(turns, 4)):
+        for message in core.update(tick):
+            if isinstance(message, QuoteSet) and _is_full(message, core):
+                return message
     raise RuntimeError("no full quote set stands in the benchmark's scene")
 
 
 def _requote() -> Iterator[Row]:
-    core, now_ns = _quoting()
-    prepared = list(itertools.islice(_deliveries(_moving_spot(now_ns)), 4000))
-    turn: Callable[[], Delivery] = itertools.cycle(prepared).__next__
-    produced = sum(len(core.update(turn())) for _ in range(400))
-    cost = microseconds_a_call(
-        lambda: [encode(Envelope(1, "q", 1, 1, 1, each)) for each in core.update(turn())], calls=400
-    )
+    core, turns = _quoting()
+    costs, published, ticks = [], 0, 0
+    standing: QuoteSet | None = None
+    for tick in itertools.chain.from_iterable(itertools.islice(turns, 100)):
+        begin = time.perf_counter_ns()
+        produced = core.update(tick)
+        for message in produced:
+            encode(Envelope(1, "q", 1, 1, 1, message))
+        cost = (time.perf_counter_ns() - begin) / 1e3
+        ticks += 1
+        for message in produced:
+            assert isinstance(message, QuoteSet)
+            published += 1
+            if _is_full(message, core) and (standing is None or standing.call != message.call):
+                costs.append(cost)
+            standing = message
+    median, slow = (float(np.percentile(costs, share)) for share in (50, 99))
     yield Row(
-        "decoded tick to encoded quotes: both outcomes, four layers",
-        f"{cost:.1f} µs",
-        f"{produced / 4:.0f} % of ticks changed the quotes",
+        "decoded tick to encoded quotes: both outcomes, four layers, another ladder",
+        f"{median:.1f} µs (p99 {slow:.1f})",
+        f"{len(costs)} of {ticks} ticks; {published} sets published",
         target=f"at most {REQUOTE_TARGET_US:.0f} µs",
-        met=cost <= REQUOTE_TARGET_US,
+        met=median <= REQUOTE_TARGET_US,
     )

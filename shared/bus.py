@@ -38,6 +38,11 @@ def _context() -> zmq.Context[zmq.Socket[bytes]]:
     return zmq.Context.instance()
 
 
+def close_everything() -> None:
+    """Close what is still open in this process, so that nothing waits for it at the exit of the interpreter."""
+    _context().destroy(linger=200)
+
+
 class Endpoints(NamedTuple):
     """Addresses of the broker's sockets, and of services that answer requests."""
 
@@ -215,8 +220,13 @@ class Subscriber:
     def receive(self, timeout_ms: int) -> list[Event]:
         """Wait for messages at most this long; return what is there, oldest first."""
         frames, self._pending = self._pending, []
-        if not frames and not self._socket.poll(timeout_ms):
-            return []
+        if not frames:
+            # A receive with a time limit costs less than a poll and a receive.
+            self._socket.set(zmq.RCVTIMEO, timeout_ms)
+            try:
+                frames.append(self._socket.recv())
+            except zmq.Again:
+                return []
         while len(frames) < _DRAIN_LIMIT:
             # Asking first is an eighth of the cost of a receive that raises Again, and it is on the way to every quote.
             if not int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:

@@ -252,6 +252,8 @@ def _beta_fraction(a: float, b: float, x: float) -> float:
 def student_cdf(score: float, dof: float) -> float:
     """P(T <= score) for Student's t with `dof` > 0 degrees of freedom (real), by the incomplete beta function."""
     x = dof / (dof + score * score)
+    if x <= 0.0:  # the square overflows: certainty
+        return 1.0 if score > 0.0 else 0.0
     a = 0.5 * dof
     front = math.exp(math.lgamma(a + 0.5) - math.lgamma(a) - math.lgamma(0.5) + a * math.log(x))
     front *= math.sqrt(score * score / (dof + score * score))

@@ -22,7 +22,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 from pydantic import ValidationError
 
-from shared.bus import BusTimeoutError, Endpoints, Publisher, Subscriber
+from shared.bus import BusTimeoutError, Endpoints, Publisher, Subscriber, close_everything
 from shared.core import Core, Delivery, Event, Timer
 from shared.messages import AnyMessage, Heartbeat, QuoteSet
 from shared.settings import ServiceSettings, StrictSettings
@@ -151,6 +151,7 @@ class Runtime:
         self.publisher.close()
         if self.subscriber is not None:
             self.subscriber.close()
+        close_everything()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.stop(signal.Signals(number).name)

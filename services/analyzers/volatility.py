@@ -110,7 +110,7 @@ def include(state: Record, config: Config, start_ns: int, end_ns: int, log_retur
 @kernel
 def anchor(state: Record, ts_ns: int, log_price: float) -> None:
     """Start sampling anew here, without a return: a new source, or the end of a silence."""
-    if state.anchor_ns > 0:
+    if state.anchor_ns > state.hole_until_ns:
         state.hole_from_ns = max(state.hole_from_ns, state.anchor_ns)
     state.hole_until_ns = ts_ns
     state.anchor_ns = ts_ns

@@ -21,6 +21,7 @@ from shared.projection import (
     new_venue,
     observe_mid,
     observe_oracle,
+    observe_return,
     steady_gain,
 )
 
@@ -141,3 +142,12 @@ def test_a_print_without_a_quote_to_match_teaches_nothing() -> None:
     venue = new_venue()
     assert not observe_oracle(venue, CONFIG, START, 11.0, 1.0)
     assert int(venue[0]["updates"]) == 0
+
+
+def test_the_return_over_a_horizon_is_against_the_mid_that_stood_then() -> None:
+    venue = new_venue()
+    assert math.isnan(observe_return(venue, START, 11.0, SECOND))
+    assert math.isnan(observe_return(venue, START + SECOND // 2, 11.1, SECOND))
+    assert observe_return(venue, START + SECOND, 11.3, SECOND) == pytest.approx(0.3)
+    assert observe_return(venue, START + SECOND * 3 // 2, 11.3, SECOND) == pytest.approx(0.2)
+    assert venue["log_mid"][0] == 11.3

@@ -207,3 +207,12 @@ def test_a_change_of_source_takes_no_return() -> None:
 
 def test_the_shares_of_the_mixture_sum_to_one() -> None:
     assert CONFIG.share_fast + CONFIG.share_medium + CONFIG.share_slow == pytest.approx(1.0)
+
+
+def test_a_venue_switch_before_the_history_does_not_lose_the_history() -> None:
+    state = np.zeros(1, STATE)[0]
+    update(state, Config(), 100_598_000_000, math.log(80_000.0))  # one venue's first quote
+    anchor(state, 100_754_000_000, math.log(79_975.0))  # the preferred one, a moment later
+    seconds = np.arange(0, 100, dtype=np.int64)
+    assert include_history(state, Config(), seconds, 80_000.0 + np.sin(np.arange(100.0))) == 99
+    assert read(state, Config(), 101_000_000_000)[3]  # warm
