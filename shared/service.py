@@ -110,6 +110,7 @@ class Runtime:
         self.instance = settings.instance or f"{service}-{os.getpid()}"
         self.series = settings.series()
         self.stopping = False
+        self._stop_reason = ""
         self.counters: dict[str, float] = {}
         self.on_stop: list[Callable[[], None]] = []
         configure_logging(settings.log_level)
@@ -147,7 +148,7 @@ class Runtime:
         if error is not None:
             self.log.error("crashed", error=repr(error), exc_info=(kind, error, trace))
         else:
-            self.log.info("stopped")
+            self.log.info("stopped", reason=self._stop_reason)
         self.publisher.close()
         if self.subscriber is not None:
             self.subscriber.close()
@@ -157,10 +158,10 @@ class Runtime:
         self.stop(signal.Signals(number).name)
 
     def stop(self, reason: str) -> None:
-        """Ask the loop to end."""
+        """Ask the loop to end. Safe in a signal handler: it must not log, for the log may be what was interrupted."""
         if not self.stopping:
             self.stopping = True
-            self.log.info("stopping", reason=reason)
+            self._stop_reason = reason
             for each in self.on_stop:
                 each()
 

@@ -71,7 +71,7 @@ def test_an_orphan_stops_by_itself(bus: str) -> None:
     with running("services.broker", bus=bus) as broker:
         wait_for_line(broker, '"started"')
         process = start("services.hedger", bus=bus, variables={"MM_SUPERVISOR_PID": "1"})
-        assert json.loads(wait_for_line(process, "stopping"))["reason"] == "supervisor is gone"
+        assert json.loads(wait_for_line(process, '"stopped"'))["reason"] == "supervisor is gone"
         process.communicate(timeout=30)
         assert process.returncode == 0
 
