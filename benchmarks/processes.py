@@ -18,7 +18,7 @@ def started(
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     """`python -m <command>` for each, for the length of a block."""
     own = {name: text for name, text in os.environ.items() if not name.startswith("MM_")}
-    environment = own | {"PYTHONPATH": str(ROOT)} | dict(variables or {})
+    environment = own | {"PYTHONPATH": str(ROOT), "MM_SUPERVISOR_PID": str(os.getpid())} | dict(variables or {})
     children = [
         subprocess.Popen([sys.executable, "-m", *command], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
         for command in commands

@@ -91,13 +91,11 @@ class _Progress:
             self._listen(1000)
 
     def settle(self) -> dict[str, float]:
-        """Received counts once nothing more comes."""
-        before: dict[str, float] = {}
-        while (now := self._received()) != before:
-            before = now
-            for _ in range(3):
-                self._listen(1100)
-        return before
+        """Received counts after two more heartbeats of everybody: the scene has been taken in by then."""
+        for _ in range(2):
+            self._counters.clear()
+            self.wait_for_all()
+        return self._received()
 
     def _received(self) -> dict[str, float]:
         return {reader: counters["received"] for reader, counters in self._counters.items()}

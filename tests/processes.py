@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 def start(module: str, *arguments: str, bus: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """`python -m <module>` on this bus; its log lines come from `stderr`."""
     own = {name: text for name, text in os.environ.items() if not name.startswith("MM_")}
-    environment = own | {"MM_BUS": bus, "PYTHONPATH": str(ROOT)} | dict(variables or {})
+    ours = {"MM_BUS": bus, "PYTHONPATH": str(ROOT), "MM_SUPERVISOR_PID": str(os.getpid())}
+    environment = own | ours | dict(variables or {})
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments], env=environment, stderr=subprocess.PIPE, text=True, cwd=ROOT
     )

@@ -21,6 +21,7 @@ from services.feeds.parsing import (
     NS_PER_MS,
     NS_PER_S,
     Evidence,
+    Lateness,
     PriceGuard,
     RecentIds,
     drop,
@@ -93,6 +94,7 @@ class _Top:
     needs_resync: bool = False
     retry_ns: int | None = None
     acknowledged: bool = False
+    lateness: Lateness = field(default_factory=Lateness)
     guard: PriceGuard = field(default_factory=PriceGuard)
     trade_guard: PriceGuard = field(default_factory=PriceGuard)
     trade_ids: RecentIds = field(default_factory=RecentIds)
@@ -121,6 +123,7 @@ class BybitProtocol:
             top.acknowledged = top.needs_resync = False
             top.waiting_since_ns = ts_ns
             top.resynced_ns = top.retry_ns = None
+            top.lateness.forget()
             acts.append(self._subscribe(top, "sub"))
         return acts
 
@@ -217,6 +220,8 @@ class BybitProtocol:
             ask=ask,
             ask_size=ask_size,
         )
+        if top.lateness.observe(frame.ts * NS_PER_MS, ts_recv_ns):
+            return (Publish(quote), *self._evidence.doubt("SpotQuote", top.asset, "STALE", "late"))
         return (Publish(quote), *self._evidence.trust("SpotQuote", top.asset))
 
     def _refuse(self, top: _Top, reason: str, detail: str, ts_recv_ns: int) -> Sequence[Act]:

@@ -24,6 +24,7 @@ from services.feeds.parsing import (
     NS_PER_MS,
     NS_PER_S,
     Evidence,
+    Lateness,
     PriceGuard,
     drop,
     is_clock_plausible,
@@ -140,6 +141,7 @@ class _Product:
     missing: tuple[int, int] | None = None  # first and last trade id to refill
     fetched_ns: int | None = None
     is_fetching: bool = False
+    lateness: Lateness = field(default_factory=Lateness)
     guard: PriceGuard = field(default_factory=PriceGuard)
     trade_guard: PriceGuard = field(default_factory=PriceGuard)
 
@@ -152,6 +154,7 @@ class _Product:
         self.resynced_ns = self.published = self.heartbeat_sequence = self.fetched_ns = None
         self.last_trade_id = self.promised_trade_id = self.missing = None
         self.ticker_sequence = 0
+        self.lateness.forget()
 
 
 class CoinbaseProtocol:
@@ -275,6 +278,8 @@ class CoinbaseProtocol:
             return (*dropped, drop("absurd", f"{product.product_id} {bid} / {ask}"))
         product.published, product.published_ns = top, ts_recv_ns
         quote = _spot_quote(product.asset, top, ts_event_ns, ts_recv_ns)
+        if product.lateness.observe(ts_event_ns, ts_recv_ns):
+            return (*dropped, Publish(quote), *self._evidence.doubt("SpotQuote", product.asset, "STALE", "late"))
         return (*dropped, Publish(quote), *self._evidence.trust("SpotQuote", product.asset))
 
     def _lose_book(self, product: _Product, reason: str, detail: str, ts_ns: int) -> Sequence[Act]:

@@ -24,6 +24,8 @@ DECODE_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError)
 
 LARGEST_NUMBER = 1e15  # no price or size of these venues comes near it
 MAX_CLOCK_SKEW_NS = 60 * NS_PER_S
+LATE_NS = 2 * NS_PER_S
+LATE_PATIENCE_NS = NS_PER_S
 MAX_DETAIL_CHARS = 200
 
 _DECIMAL = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?").fullmatch
@@ -91,6 +93,28 @@ def is_clock_plausible(ts_event_ns: int, ts_recv_ns: int) -> bool:
 def drop(reason: str, detail: object) -> Drop:
     """A `Drop` whose detail is short, whatever the venue sent."""
     return Drop(reason, str(detail)[:MAX_DETAIL_CHARS])
+
+
+class Lateness:
+    """Whether a stream tells old news: every frame of the last second came more than two seconds after its stamp.
+
+    A slow reader, a clogged line and a wrong clock look the same, and its age by receipt shows none of them.
+    """
+
+    __slots__ = ("_on_time_ns",)
+
+    def __init__(self) -> None:
+        self._on_time_ns: int | None = None  # when the last frame came that was no old news
+
+    def observe(self, ts_event_ns: int, ts_recv_ns: int) -> bool:
+        """Take one frame; whether the stream is late now."""
+        if self._on_time_ns is None or ts_recv_ns - ts_event_ns <= LATE_NS:
+            self._on_time_ns = ts_recv_ns
+        return ts_recv_ns - self._on_time_ns >= LATE_PATIENCE_NS
+
+    def forget(self) -> None:
+        """A new connection, or proof that nothing is missing: the next frame begins anew."""
+        self._on_time_ns = None
 
 
 class PriceGuard:

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def start_broker(bus: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"MM_BUS": bus, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"MM_BUS": bus, "PYTHONPATH": str(ROOT), "MM_SUPERVISOR_PID": str(os.getpid())}
     return subprocess.Popen([sys.executable, "-m", "services.broker"], env=environment, stderr=subprocess.DEVNULL)
 
 

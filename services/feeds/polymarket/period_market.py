@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from services.feeds.parsing import Lateness
 from services.feeds.polymarket.book import expected_hash
 from services.feeds.polymarket.book_pair import OUTCOMES, BookPair, Tolerances
 from services.feeds.polymarket.gamma import ClobFacts, EventFacts, PeriodRules, differences
@@ -71,6 +72,8 @@ class PeriodMarket:
         self._seen_trades: set[TradeKey] = set()
         self._asked_ms: dict[Outcome, int] = {}
         self._behind: dict[Outcome, tuple[int, int]] = {}
+        self._lateness = Lateness()
+        self._late = False
 
     @classmethod
     def unknown(cls, series: Series, rules: PeriodRules) -> PeriodMarket:
@@ -144,6 +147,9 @@ class PeriodMarket:
             return []
         before = self.pair.state
         refused = self.pair.on_price_change(frame, ts_ns)
+        ts_ms = milliseconds(frame.timestamp)
+        if refused is None and ts_ms is not None:
+            self._late = self._lateness.observe(ts_ms * NS_PER_MS, ts_ns)
         now = (
             before != self.pair.state or (self.current and self.pair.near_touch(frame, self._near_ticks))
             if refused is None
@@ -219,7 +225,13 @@ class PeriodMarket:
         self.pair.forget(reason, ts_ns)
         self._asked_ms.clear()
         self._behind.clear()
+        self._on_time()
         return self._tell()
+
+    def _on_time(self) -> None:
+        """A new connection, or a book proven by another: nothing is known of lateness."""
+        self._lateness.forget()
+        self._late = False
 
     def on_timer(self, ts_ns: int) -> list[Act]:
         """Graces that ended, and what waited to be published."""
@@ -258,6 +270,7 @@ class PeriodMarket:
         if isinstance(comparison, Refused):
             return [*acts, Drop(*comparison)]
         if comparison == "equal" and self.current and self.pair.state == "LIVE":
+            self._on_time()
             acts.append(Publish(self._book_message(outcome, ts_ns)))
         elif comparison == "behind":
             rest_ms = milliseconds(rest.timestamp) or 0
@@ -374,6 +387,8 @@ class PeriodMarket:
             told = ("DOWN" if pair.reason == "disconnected" else "GAP", pair.reason)
         elif any(book.placeholder() for book in pair.books.values()):
             told = ("DOWN", "placeholder_book")
+        elif self._late:
+            told = ("STALE", "late")
         if told == self._told:
             return []
         self._told = told

@@ -68,6 +68,16 @@ def test_a_snapshot_becomes_a_quote(bybit: BybitProtocol) -> None:
     assert quote.ts_recv_ns == NOW
 
 
+def test_quotes_that_keep_coming_late_are_stale_until_one_is_on_time(bybit: BybitProtocol) -> None:
+    late_ns, second_ns = 3_000_000_000, 1_000_000_000
+    assert statuses(bybit.on_frame(book(), NOW + late_ns)) == []
+    acts = bybit.on_frame(book(u=101, ts_ms=NOW_MS + 1000), NOW + second_ns + late_ns)
+    assert [status[2:4] for status in statuses(acts)] == [("STALE", "late")]
+    assert len(published(acts, SpotQuote)) == 1
+    (status,) = statuses(bybit.on_frame(book(u=102, ts_ms=NOW_MS + 4100), NOW + 4 * second_ns + 200_000_000))
+    assert status[2] == "LIVE"
+
+
 def test_a_change_replaces_only_the_side_it_names(bybit: BybitProtocol) -> None:
     bybit.on_frame(book(), NOW)
     (quote,) = published(bybit.on_frame(book("delta", u=101, bids=[["100.00", "0.7"]], asks=[]), NOW), SpotQuote)

@@ -65,6 +65,14 @@ def test_a_snapshot_becomes_a_quote(coinbase: CoinbaseProtocol) -> None:
     assert (quote.bid, quote.bid_size, quote.ask, quote.ask_size) == (100.0, 1.0, 100.02, 3.0)
 
 
+def test_quotes_that_keep_coming_late_are_stale_until_one_is_on_time(coinbase: CoinbaseProtocol) -> None:
+    coinbase.on_frame(snapshot(), NOW + 3 * S)
+    acts = coinbase.on_frame(change(["buy", "100.00", "2"]), NOW + 4 * S)
+    assert [status[2:4] for status in statuses(acts)] == [("STALE", "late")]
+    (status,) = statuses(coinbase.on_frame(change(["buy", "100.00", "3"]), NOW + S))
+    assert status[2] == "LIVE"
+
+
 def test_a_removed_level_uncovers_the_next(coinbase: CoinbaseProtocol) -> None:
     coinbase.on_frame(snapshot(), NOW)
     acts = coinbase.on_frame(change(["buy", "100.00", "0.00000000"], ["sell", "100.010", "9"]), NOW)

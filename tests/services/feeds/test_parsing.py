@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from services.feeds.parsing import (
     Evidence,
+    Lateness,
     PriceGuard,
     RecentIds,
     is_clock_plausible,
@@ -64,6 +65,29 @@ def test_a_clock_an_hour_off_is_not_plausible() -> None:
     assert is_clock_plausible(10**18, 10**18 + 10**9)
     assert not is_clock_plausible(10**18, 10**18 + 3600 * 10**9)
     assert not is_clock_plausible(10**18 + 3600 * 10**9, 10**18)
+
+
+LAGS = ((0.0, 0.1), (0.5, 3.0), (0.9, 3.0), (1.0, 3.0), (1.5, 2.1), (1.6, 1.9), (1.7, 3.0))  # receipt, lag in seconds
+
+
+def test_a_stream_is_late_when_every_frame_of_a_second_was_and_on_time_with_the_first_that_is_not() -> None:
+    lateness, now = Lateness(), 10**18
+    seen = [lateness.observe(now + int(at * 1e9) - int(lag * 1e9), now + int(at * 1e9)) for at, lag in LAGS]
+    assert seen == [False, False, False, True, True, False, False]
+
+
+def test_one_late_frame_between_others_is_no_lateness() -> None:
+    lateness, now = Lateness(), 10**18
+    assert not any(
+        lateness.observe(now + at - lag, now + at) for at, lag in ((0, 0), (10**8, 3 * 10**9), (2 * 10**8, 0))
+    )
+
+
+def test_lateness_is_unknown_again_on_a_new_connection() -> None:
+    lateness, late_ns = Lateness(), 3 * 10**9
+    assert [lateness.observe(0, at + late_ns) for at in (0, 10**9)] == [False, True]
+    lateness.forget()
+    assert lateness.observe(0, 2 * 10**9 + late_ns) is False
 
 
 def test_one_absurd_price_is_refused_and_forgotten() -> None:

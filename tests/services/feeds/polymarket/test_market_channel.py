@@ -477,6 +477,28 @@ def test_a_frozen_socket_is_found_by_rest_and_reconnected() -> None:
     assert venue.state() == ("GAP", "stale_book")
 
 
+def test_books_that_keep_changing_late_are_stale_until_one_is_on_time() -> None:
+    venue = live()
+    for _ in range(12):
+        venue.run(0.1)
+        venue.change(at=str(venue.ts_ns // 1_000_000 - 3_000 + 100))
+    assert venue.state() == ("STALE", "late")
+    venue.change()
+    assert venue.state() == ("LIVE", "")
+
+
+def test_a_late_book_that_rest_confirms_is_late_no_more() -> None:
+    venue = live()
+    at = str(venue.ts_ns // 1_000_000)
+    for _ in range(12):
+        venue.run(0.1)
+        venue.change(at=str(venue.ts_ns // 1_000_000 - 2_900))
+    assert venue.state() == ("STALE", "late")
+    venue.answers[f"book:{make.CALL}"] = lambda: (200, make.body(make.rest_book(at=at)))
+    venue.run(4)
+    assert venue.state() == ("LIVE", "")
+
+
 def test_a_ghost_book_of_rest_does_not_disturb_the_live_one() -> None:
     venue = live()
     ghost = make.rest_book(bids={"0.01": "5"}, asks={"0.99": "5"}, at=make.ms(START - 100))
