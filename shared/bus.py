@@ -9,10 +9,9 @@ until the broker confirms (a welcome message), then asks for the last value of e
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Thread
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
@@ -133,8 +132,11 @@ class Publisher:
 class Continuity:
     """Follows sequence numbers topic by topic: what is new, what is lost, what came twice."""
 
+    REPEATED = 3  # messages of an older epoch in a row that are no stragglers: its publisher's clock stepped back
+
     def __init__(self) -> None:
         self._places: dict[bytes, tuple[str, int, int]] = {}
+        self._older: dict[bytes, int] = {}
 
     def judge(self, topic: bytes, instance: str, epoch: int, seq: int) -> tuple[bool, int | None]:
         """(is it news, messages lost before it; None when the run is unbroken, 0 when a new run began)."""
@@ -149,7 +151,10 @@ class Continuity:
             self._places[topic] = (instance, epoch, seq)
             return True, seq - last_seq - 1 or None
         if instance == last_instance and epoch < last_epoch:
-            return False, None
+            older = self._older[topic] = self._older.get(topic, 0) + 1
+            if older < self.REPEATED:
+                return False, None
+        self._older.pop(topic, None)
         self._places[topic] = (instance, epoch, seq)
         return True, max(seq - last_seq - 1, 0) if seq > last_seq else 0
 
@@ -165,6 +170,7 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
 
 
+_decode_prefixes = msgspec.json.Decoder(list[str]).decode
 _decode_header = msgspec.msgpack.Decoder(_Header).decode
 
 
@@ -211,7 +217,7 @@ class Subscriber:
         with _context().socket(zmq.DEALER) as socket:
             socket.set(zmq.LINGER, 0)
             socket.connect(self._endpoints.snapshot)
-            socket.send(json.dumps(self._prefixes).encode())
+            socket.send(msgspec.json.encode(self._prefixes))
             if not socket.poll(max(int((deadline - time.monotonic()) * 1000), 1)):
                 raise BusTimeoutError("the broker answered no snapshot request")
             frames = socket.recv_multipart()
@@ -241,27 +247,37 @@ class Subscriber:
     def _events_or_heal(self, frame: bytes) -> Sequence[Event]:
         return self._heal() if frame == _WELCOME else self._events_of(frame)
 
-    def _only_latest(self, frames: list[bytes]) -> Iterator[bytes]:
-        """The frames, without snapshots that a later frame replaces; what is skipped is still checked for gaps."""
-        topics = [frame.partition(_END)[0] for frame in frames]
-        last = {topic: place for place, topic in enumerate(topics)}
-        for place, (topic, frame) in enumerate(zip(topics, frames, strict=True)):
-            if last[topic] == place or not topic.startswith(_SNAPSHOTS):
-                yield frame
-                continue
-            try:
-                header = _decode_header(frame[len(topic) + 1 :])
-            except ValueError:
-                yield frame  # refused, and counted, where every frame is
-                continue
-            is_news, lost = self._continuity.judge(topic, header.instance, header.epoch, header.seq)
-            name = topic.partition(b".")[0].decode()
-            if is_news:
-                self.superseded[name] += 1
-            else:
-                self.duplicates += 1
-            if lost:
-                self.lost[name] += lost
+    def _only_latest(self, frames: list[bytes]) -> list[bytes]:
+        """The frames, without snapshots that a later good frame replaces; what is skipped is still checked for gaps."""
+        kept: list[bytes] = []
+        place_of: dict[bytes, tuple[int, _Header]] = {}
+        for frame in frames:
+            topic = frame.partition(_END)[0]
+            if topic.startswith(_SNAPSHOTS):
+                try:
+                    header = _decode_header(frame[len(topic) + 1 :])
+                except (ValueError, RecursionError):
+                    kept.append(frame)  # refused, and counted, where every frame is
+                    continue
+                before = place_of.get(topic)
+                if before is not None and (header.instance, header.epoch) == (before[1].instance, before[1].epoch):
+                    if header.seq <= before[1].seq:
+                        self.duplicates += 1
+                        continue
+                    self._supersede(topic, before[1])
+                    kept[before[0]] = b""
+                place_of[topic] = (len(kept), header)
+            kept.append(frame)
+        return [frame for frame in kept if frame]
+
+    def _supersede(self, topic: bytes, header: _Header) -> None:
+        is_news, lost = self._continuity.judge(topic, header.instance, header.epoch, header.seq)
+        name = topic.partition(b".")[0].decode()
+        if is_news:
+            self.superseded[name] += 1
+        else:
+            self.duplicates += 1
+        self.lost[name] += lost or 0
 
     def _heal(self) -> list[Event]:
         try:
@@ -327,6 +343,7 @@ class Broker:
         self._cache.subscribe(b"")
         self._answers = self._context.socket(zmq.ROUTER)
         self._answers.set(zmq.LINGER, 0)
+        self._answers.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         self._answers.bind(endpoints.snapshot)
         self._proxy = Thread(target=self._forward, name="proxy", daemon=True)
         self._proxy.start()
@@ -361,8 +378,8 @@ class Broker:
     def _answer(self) -> None:
         request = self._answers.recv_multipart()
         try:
-            prefixes = tuple(str(each).encode() for each in json.loads(request[-1]))
-        except ValueError:
+            prefixes = tuple(each.encode() for each in _decode_prefixes(request[-1]))
+        except (ValueError, RecursionError):  # garbage is answered with nothing
             prefixes = ()
         frames = [frame for frame in self.topics.values() if frame.startswith(prefixes)] if prefixes else []
         self._answers.send_multipart([request[0], *(frames or [b""])])

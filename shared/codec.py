@@ -19,6 +19,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Envelope)
 _any_decoder = msgspec.msgpack.Decoder()
 
+_TIME_LIMIT_NS = 1 << 62  # the year 2116; kernels count nanoseconds in 64 bits
 _OTHER_VERSION = f"schema version {{}}, this engine speaks {SCHEMA_VERSION}"
 
 
@@ -33,7 +34,10 @@ class RefusedMessageError(ValueError):
 def encode(envelope: Envelope) -> bytes:
     """The bytes of an envelope. Raises `RefusedMessageError` when a number in it is not finite."""
     _refuse_not_finite(envelope.body)
-    return _encoder.encode(envelope)
+    try:
+        return _encoder.encode(envelope)
+    except OverflowError as error:
+        raise RefusedMessageError("malformed", str(error)) from error
 
 
 def decode(encoded: bytes) -> Envelope:
@@ -47,6 +51,9 @@ def decode(encoded: bytes) -> Envelope:
         raise RefusedMessageError("malformed", str(error)) from error
     if envelope.version != SCHEMA_VERSION:
         raise RefusedMessageError("version", _OTHER_VERSION.format(envelope.version))
+    body = envelope.body
+    if not (0 <= body.ts_recv_ns < _TIME_LIMIT_NS and -_TIME_LIMIT_NS < body.ts_event_ns < _TIME_LIMIT_NS):
+        raise RefusedMessageError("malformed", f"times {body.ts_event_ns}, {body.ts_recv_ns} are no times")
     _refuse_not_finite(envelope.body)
     return envelope
 

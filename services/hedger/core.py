@@ -76,7 +76,7 @@ class HedgerCore:
         """The MessagePack answer to a MessagePack query. Never raises on what was asked."""
         try:
             query = _query_decoder.decode(question)
-        except ValueError as error:  # msgspec's own errors, and invalid UTF-8
+        except (ValueError, RecursionError) as error:  # msgspec's own errors, invalid UTF-8, absurd nesting
             return _encoder.encode(Answer(status="malformed", detail=str(error)))
         if isinstance(query, PositionsQuery):
             return _encoder.encode(Answer(positions=self.positions()))

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
 
 import pytest
 
@@ -197,9 +199,6 @@ def test_joining_without_a_broker_says_so(tmp_path: Path) -> None:
 
 
 def test_requests_are_answered_one_by_one(tmp_path: Path) -> None:
-    from threading import Event as Flag
-    from threading import Thread
-
     address = f"ipc://{tmp_path}/r"
     responder = Responder(address)
     done = Flag()
@@ -252,6 +251,51 @@ def test_a_new_publisher_or_epoch_is_a_break_and_an_old_epoch_is_not_news() -> N
     assert continuity.judge(*numbered(6, epoch=2)) == (True, 0)
     assert continuity.judge(*numbered(7, epoch=1)) == (False, None)
     assert continuity.judge(*numbered(1, instance="b")) == (True, 0)
+
+
+def test_a_publisher_whose_clock_stepped_back_is_heard_again() -> None:
+    continuity = Continuity()
+    continuity.judge(*numbered(9, epoch=1000))
+    judged = [continuity.judge(*numbered(seq, epoch=900)) for seq in range(1, 6)]
+    assert judged == [(False, None), (False, None), (True, 0), (True, None), (True, None)]
+
+
+@pytest.mark.parametrize("question", [b"5", b"null", b"[" * 100_000, b"[1]", b"\xff", b"", b"{}"])
+def test_garbage_on_the_snapshot_socket_is_answered_with_nothing(tmp_path: Path, question: bytes) -> None:
+    endpoints = Endpoints.of(f"ipc://{tmp_path}/g")
+    broker = Broker(endpoints)
+    done = Flag()
+
+    def serve() -> None:
+        while not done.is_set():
+            broker.serve(timeout_ms=20)
+
+    thread = Thread(target=serve)
+    thread.start()
+    try:
+        assert request(endpoints.snapshot, question, timeout_s=20, tries=1) == b""
+    finally:
+        done.set()
+        thread.join()
+        broker.close()
+
+
+def test_a_good_snapshot_before_a_bad_one_is_not_lost(endpoints: Endpoints) -> None:
+    publisher = Publisher(endpoints, instance="test-1")
+    publisher.wait_until_connected(20)
+    subscriber = Subscriber(endpoints, ["SpotQuote."], latest_only=True)
+    subscriber.join(20)
+    publisher.publish(build(SpotQuote, bid=1.0))
+    publish_raw(endpoints, [b"SpotQuote.BTC.bybit\0junk"])
+    bids: list[float] = []
+    while not bids or not subscriber.refused:
+        events = subscriber.receive(1000)
+        bids += [
+            each.message.bid for each in events if isinstance(each, Delivery) and isinstance(each.message, SpotQuote)
+        ]
+    assert bids == [1.0]
+    publisher.close()
+    subscriber.close()
 
 
 def test_only_the_latest_snapshot_of_a_topic_is_delivered_and_every_trade(endpoints: Endpoints) -> None:

@@ -114,3 +114,14 @@ def test_any_messagepack_library_reads_the_wire(kind: type) -> None:
     assert (version, instance, epoch, seq, ts_pub_ns) == (SCHEMA_VERSION, "test-1", 7, 3, 123)
     assert body[0] == kind.__name__
     assert body == msgspec.msgpack.decode(msgspec.msgpack.encode(message))
+
+
+@pytest.mark.parametrize("times", [{"ts_recv_ns": 2**63 + 5}, {"ts_recv_ns": -1}, {"ts_event_ns": 2**63}])
+def test_times_that_are_no_times_are_refused(times: dict[str, int]) -> None:
+    with pytest.raises(RefusedMessageError, match="no times"):
+        decode(msgspec.msgpack.encode(envelope(build(SpotQuote, **times))))
+
+
+def test_a_time_that_does_not_fit_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(RefusedMessageError, match="malformed"):
+        encode(envelope(build(SpotQuote, ts_recv_ns=2**70)))

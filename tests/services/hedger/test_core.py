@@ -7,6 +7,8 @@ from shared.core import Delivery, Timer
 from shared.messages import Period, Position
 from tests.builders import NS, SLUG, START_S, build
 
+DEEP = b"\x82\xa5query\xa9positions\xa1x" + b"\x91" * 200_000 + b"\xc0"
+
 
 def ask(hedger: HedgerCore, **query: str) -> Answer:
     return msgspec.msgpack.decode(hedger.answer(msgspec.msgpack.encode(query)), type=Answer)
@@ -45,5 +47,5 @@ def test_an_unknown_market_is_named() -> None:
 
 def test_a_malformed_query_is_an_answer_not_a_crash() -> None:
     hedger = hedger_with_a_period()
-    for question in (b"", b"junk", msgspec.msgpack.encode({"query": "rob"}), msgspec.msgpack.encode([1])):
+    for question in (b"", b"junk", msgspec.msgpack.encode({"query": "rob"}), msgspec.msgpack.encode([1]), DEEP):
         assert msgspec.msgpack.decode(hedger.answer(question), type=Answer).status == "malformed"
