@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator
+from functools import partial
 
 from rich.progress import track
 
@@ -17,10 +18,13 @@ from shared.config import PRESETS, load_config
 from shared.kernel import CACHE, CACHES
 from shared.market import NS_PER_S, Series
 from shared.messages import (
+    Aggressor,
     AnyMessage,
     FeedStatus,
     OracleHistory,
+    OracleKind,
     OraclePrice,
+    Outcome,
     OutcomeBook,
     OutcomeTrade,
     Period,
@@ -72,7 +76,7 @@ def _moment(step: int) -> Iterator[AnyMessage]:
             refusal=None,
         )
         yield from _statuses(at)
-        kinds = ("spot", "twap60")
+        kinds: tuple[OracleKind, ...] = ("spot", "twap60")
         if step == 0:
             seconds = tuple(range(second - 180, second))
             for kind in kinds:
@@ -85,7 +89,7 @@ def _moment(step: int) -> Iterator[AnyMessage]:
         mid = _price(step - lag)
         yield SpotQuote(**at, asset="BTC", venue=venue, bid=mid - 0.5, bid_size=1.0, ask=mid + 0.5, ask_size=1.0)
     if step % 3 == 0:
-        side = "buy" if step % 2 else "sell"
+        side: Aggressor = "buy" if step % 2 else "sell"
         yield SpotTrade(**at, asset="BTC", venue="bybit", price=price, size=0.1, aggressor=side, trade_id=str(step))
         yield from _book(at, slug, price)
         yield OutcomeTrade(
@@ -125,7 +129,8 @@ def _statuses(at: dict[str, int]) -> Iterator[FeedStatus]:
 
 def _book(at: dict[str, int], slug: str, price: float) -> Iterator[OutcomeBook]:
     middle = 50 + round(30 * math.tanh(math.log(price / _PRICE_USD) / 1e-3))
-    for outcome, mid in (("CALL", middle), ("PUT", 100 - middle)):
+    sides: tuple[tuple[Outcome, int], ...] = (("CALL", middle), ("PUT", 100 - middle))
+    for outcome, mid in sides:
         bids, asks = tuple(range(mid - 1, 0, -1)), tuple(range(mid + 1, 100))
         yield OutcomeBook(
             **at,
@@ -148,7 +153,7 @@ def main() -> None:
     for preset in track(tuple(PRESETS), description="compiling kernels", transient=True):
         session = Session(trading_cores(load_config(preset), [_SERIES]), [_SERIES])
         standing: list[QuoteSet] = []
-        session.listeners.append(lambda message, into=standing: _keep_standing(message, into))
+        session.listeners.append(partial(_keep_standing, standing))
         for step in range(_STEPS):
             for message in _moment(step):
                 session.publish(message)
@@ -157,7 +162,7 @@ def main() -> None:
             raise RuntimeError(f"preset {preset}: the invented market led to no quote, so not every kernel is compiled")
 
 
-def _keep_standing(message: AnyMessage, into: list[QuoteSet]) -> None:
+def _keep_standing(into: list[QuoteSet], message: AnyMessage) -> None:
     if isinstance(message, QuoteSet) and message.call:
         into.append(message)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+import urllib.request
 
 import zmq
 
@@ -24,7 +25,7 @@ from shared.messages import Envelope, Heartbeat, SpotQuote
 from tests.builders import build
 
 READERS = ("lead_lag", "regime", "volatility", "flow", "quoter")
-IN_FLIGHT = HIGH_WATER_MARK // 4  # ticks sent ahead of the slowest reader
+IN_FLIGHT = HIGH_WATER_MARK // 2  # ticks sent ahead of the slowest reader
 
 
 def measure(ticks: int = 60_000) -> list[Row]:
@@ -53,7 +54,6 @@ def _through_the_system(bus: str, ticks: int) -> tuple[float, int]:
         publisher = Publisher(endpoints, instance="bench-1")
         publisher.wait_until_connected(30)
         progress = _Progress(endpoints)
-        progress.wait_for_all()
         for message in scene.standing(time.time_ns()):
             publisher.publish(message)
         protocol = BybitProtocol(["BTC"])
@@ -74,39 +74,49 @@ def _through_the_system(bus: str, ticks: int) -> tuple[float, int]:
 
 
 class _Progress:
-    """How far each reader is, from its heartbeats."""
+    """How far each reader is, asked of its metrics: heartbeats are too far apart to pace a run by."""
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._subscriber = Subscriber(endpoints, [f"Heartbeat.{reader}." for reader in READERS])
-        self._subscriber.join(30)
-        self._counters: dict[str, dict[str, float]] = {}
+        self._ports: dict[str, int] = {}
+        subscriber = Subscriber(endpoints, [f"Heartbeat.{reader}." for reader in READERS])
+        events = subscriber.join(30)
+        while len(self._ports) < len(READERS):
+            for event in events:
+                if isinstance(event, Delivery) and isinstance(event.message, Heartbeat):
+                    self._ports[event.message.service] = event.message.metrics_port
+            events = subscriber.receive(1000)
+        subscriber.close()
+        self._done = dict.fromkeys(READERS, 0.0)
 
-    def _listen(self, timeout_ms: int) -> None:
-        for event in self._subscriber.receive(timeout_ms):
-            if isinstance(event, Delivery) and isinstance(event.message, Heartbeat):
-                self._counters[event.message.service] = event.message.counters
+    def _count(self, reader: str, *names: str) -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[reader]}/metrics") as answer:
+            page = answer.read().decode()
+        return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(names))
 
-    def wait_for_all(self) -> None:
-        while len(self._counters) < len(READERS):
-            self._listen(1000)
+    def taken(self, reader: str) -> float:
+        """Spot quotes this reader has taken in, or skipped for a newer one it had."""
+        labels = '{message="SpotQuote"}'
+        return self._count(reader, f"bus_received_messages_total{labels}", f"bus_superseded_messages_total{labels}")
 
     def settle(self) -> dict[str, float]:
-        """Received counts after two more heartbeats of everybody: the scene has been taken in by then."""
-        for _ in range(2):
-            self._counters.clear()
-            self.wait_for_all()
-        return self._received()
-
-    def _received(self) -> dict[str, float]:
-        return {reader: counters["received"] for reader, counters in self._counters.items()}
+        """What they have taken once the scene stands."""
+        before: dict[str, float] = {}
+        while (now := {reader: self.taken(reader) for reader in READERS}) != before or 0.0 in now.values():
+            before = now
+            time.sleep(0.2)
+        return before
 
     def keep_up(self, base: dict[str, float], ticks: int) -> None:
         """Wait until every reader has taken this many ticks."""
-        while any(received - base[reader] < ticks for reader, received in self._received().items()):
-            self._listen(1000)
+        for reader in READERS:
+            while self._done[reader] < ticks:
+                self._done[reader] = self.taken(reader) - base[reader]
 
     def lost(self) -> int:
-        return int(sum(counters["lost"] + counters["dropped"] for counters in self._counters.values()))
+        """Messages missing from anybody's sequence, or dropped by a publisher."""
+        return int(
+            sum(self._count(reader, "bus_lost_messages_total", "bus_dropped_messages_total") for reader in READERS)
+        )
 
 
 def _through_raw_zeromq(path: str, ticks: int) -> float:

@@ -156,7 +156,7 @@ class Continuity:
                 return False, None
         self._older.pop(topic, None)
         self._places[topic] = (instance, epoch, seq)
-        return True, max(seq - last_seq - 1, 0) if seq > last_seq else 0
+        return True, max(seq - last_seq - 1, 0) if instance == last_instance else 0
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):

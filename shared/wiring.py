@@ -145,7 +145,6 @@ PARTS: tuple[Part, ...] = (
         (Flow, Checkpoint),
         (SpotQuote, SpotTrade, OutcomeBook, OutcomeTrade, Period, LeadLag, Checkpoint),
         "how informed the order flow is",
-        latest_only=False,
     ),
     Part(
         "hedger",
