@@ -32,7 +32,10 @@ def started(
             child.wait(20)
 
 
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process, MiB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 2**20
+def memory_mib(pid: int) -> tuple[float, float]:
+    """Resident memory of a process in MiB, and its share of it: a page that n processes share counts 1/n."""
+    sizes = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        name, _, rest = line.partition(":")
+        sizes[name] = int(rest.split()[0]) / 1024
+    return sizes["Rss"], sizes["Pss"]
