@@ -138,8 +138,11 @@ class Continuity:
         self._places: dict[bytes, tuple[str, int, int]] = {}
         self._older: dict[bytes, int] = {}
 
-    def judge(self, topic: bytes, instance: str, epoch: int, seq: int) -> tuple[bool, int | None]:
-        """(is it news, messages lost before it; None when the run is unbroken, 0 when a new run began)."""
+    def judge(self, topic: bytes, instance: str, epoch: int, seq: int, skipped: int = 0) -> tuple[bool, int | None]:
+        """(is it news, messages lost before it; None when the run is unbroken, 0 when a new run began).
+
+        `skipped` messages of the topic came just before this one and were not looked at: they are not lost.
+        """
         last = self._places.get(topic)
         if last is None:
             self._places[topic] = (instance, epoch, seq)
@@ -149,29 +152,17 @@ class Continuity:
             if seq <= last_seq:
                 return False, None
             self._places[topic] = (instance, epoch, seq)
-            return True, seq - last_seq - 1 or None
+            return True, max(seq - last_seq - 1 - skipped, 0) or None
         if instance == last_instance and epoch < last_epoch:
             older = self._older[topic] = self._older.get(topic, 0) + 1
             if older < self.REPEATED:
                 return False, None
         self._older.pop(topic, None)
         self._places[topic] = (instance, epoch, seq)
-        return True, max(seq - last_seq - 1, 0) if instance == last_instance else 0
-
-
-class _Header(msgspec.Struct, frozen=True, array_like=True):
-    """An envelope whose body is not looked at."""
-
-    version: int
-    instance: str
-    epoch: int
-    seq: int
-    ts_pub_ns: int
-    body: msgspec.Raw
+        return True, max(seq - last_seq - 1 - skipped, 0) if instance == last_instance else 0
 
 
 _decode_prefixes = msgspec.json.Decoder(list[str]).decode
-_decode_header = msgspec.msgpack.Decoder(_Header).decode
 
 
 class Subscriber:
@@ -221,7 +212,7 @@ class Subscriber:
             if not socket.poll(max(int((deadline - time.monotonic()) * 1000), 1)):
                 raise BusTimeoutError("the broker answered no snapshot request")
             frames = socket.recv_multipart()
-        return [event for frame in frames if frame for event in self._events_of(frame)]
+        return [event for frame in frames if frame for event in self._events_of([frame])]
 
     def receive(self, timeout_ms: int) -> list[Event]:
         """Wait for messages at most this long; return what is there, oldest first."""
@@ -239,45 +230,30 @@ class Subscriber:
                 break
             frames.append(self._socket.recv(zmq.NOBLOCK))
         if len(frames) == 1 and frames[0] != _WELCOME:
-            return list(self._events_of(frames[0]))
-        if self._latest_only:
-            return [event for frame in self._only_latest(frames) for event in self._events_or_heal(frame)]
-        return [event for frame in frames for event in self._events_or_heal(frame)]
+            return list(self._events_of(frames))
+        groups = self._by_topic(frames) if self._latest_only else [[frame] for frame in frames]
+        return [
+            event for group in groups for event in (self._heal() if group == [_WELCOME] else self._events_of(group))
+        ]
 
-    def _events_or_heal(self, frame: bytes) -> Sequence[Event]:
-        return self._heal() if frame == _WELCOME else self._events_of(frame)
-
-    def _only_latest(self, frames: list[bytes]) -> list[bytes]:
-        """The frames, without snapshots that a later good frame replaces; what is skipped is still checked for gaps."""
-        kept: list[bytes] = []
-        place_of: dict[bytes, tuple[int, _Header]] = {}
+    def _by_topic(self, frames: list[bytes]) -> list[list[bytes]]:
+        """Each frame alone, but snapshots of one topic together, in the place of the last."""
+        groups: list[list[bytes]] = []
+        places: dict[bytes, int] = {}
         for frame in frames:
             topic = frame.partition(_END)[0]
-            if topic.startswith(_SNAPSHOTS):
-                try:
-                    header = _decode_header(frame[len(topic) + 1 :])
-                except (ValueError, RecursionError):
-                    kept.append(frame)  # refused, and counted, where every frame is
-                    continue
-                before = place_of.get(topic)
-                if before is not None and (header.instance, header.epoch) == (before[1].instance, before[1].epoch):
-                    if header.seq <= before[1].seq:
-                        self.duplicates += 1
-                        continue
-                    self._supersede(topic, before[1])
-                    kept[before[0]] = b""
-                place_of[topic] = (len(kept), header)
-            kept.append(frame)
-        return [frame for frame in kept if frame]
-
-    def _supersede(self, topic: bytes, header: _Header) -> None:
-        is_news, lost = self._continuity.judge(topic, header.instance, header.epoch, header.seq)
-        name = topic.partition(b".")[0].decode()
-        if is_news:
-            self.superseded[name] += 1
-        else:
-            self.duplicates += 1
-        self.lost[name] += lost or 0
+            if not topic.startswith(_SNAPSHOTS):
+                groups.append([frame])
+                continue
+            before = places.get(topic)
+            places[topic] = len(groups)
+            if before is None:
+                groups.append([frame])
+            else:
+                group, groups[before] = groups[before], []
+                group.append(frame)
+                groups.append(group)
+        return [group for group in groups if group]
 
     def _heal(self) -> list[Event]:
         try:
@@ -286,25 +262,33 @@ class Subscriber:
             self.refused["snapshot_timeout"] += 1
             return []
 
-    def _events_of(self, frame: bytes) -> Sequence[Event]:
-        topic_bytes, end, encoded = frame.partition(_END)
-        try:
-            if not end:
-                raise RefusedMessageError("malformed", "no topic")
-            envelope = decode(encoded)
-            topic = topic_of(envelope.body)
-            if topic_bytes != topic.encode():
-                raise RefusedMessageError("malformed", f"topic {topic_bytes[:80]!r} carries {topic}")
-        except RefusedMessageError as error:
-            self.refused[error.reason] += 1
-            self.last_refusal = str(error)
-            return ()
-        is_news, lost = self._continuity.judge(topic_bytes, envelope.instance, envelope.epoch, envelope.seq)
-        if not is_news:
-            self.duplicates += 1
-            return ()
+    def _events_of(self, frames: list[bytes]) -> Sequence[Event]:
+        """The events of one topic's frames: the last good one is delivered, those before it are superseded."""
+        for place in range(len(frames) - 1, -1, -1):
+            topic_bytes, end, encoded = frames[place].partition(_END)
+            try:
+                if not end:
+                    raise RefusedMessageError("malformed", "no topic")
+                envelope = decode(encoded)
+                topic = topic_of(envelope.body)
+                if topic_bytes != topic.encode():
+                    raise RefusedMessageError("malformed", f"topic {topic_bytes[:80]!r} carries {topic}")
+            except RefusedMessageError as error:
+                self.refused[error.reason] += 1
+                self.last_refusal = str(error)
+                continue
+            return self._admit(topic_bytes, topic, envelope, place)
+        return ()
+
+    def _admit(self, topic_bytes: bytes, topic: str, envelope: Envelope, skipped: int) -> Sequence[Event]:
         name = type(envelope.body).__name__
+        is_news, lost = self._continuity.judge(topic_bytes, envelope.instance, envelope.epoch, envelope.seq, skipped)
+        if not is_news:
+            self.duplicates += 1 + skipped
+            return ()
         self.received[name] += 1
+        if skipped:
+            self.superseded[name] += skipped
         delivery = Delivery(topic, envelope.epoch, envelope.seq, envelope.body, envelope.ts_pub_ns)
         if lost is None:
             return (delivery,)

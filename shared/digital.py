@@ -71,16 +71,22 @@ def open_window(*, end_ns: int, lookback_s: int, offset_s: float) -> State:
 
 @kernel
 def observe_print(windows: State, row: int, ts_ns: int, log_price: float) -> bool:
-    """Put one oracle print into a window; True when it is a new sample of it. The first print of a second counts."""
+    """Put one oracle print into a window; True when it changed a sample of it. The last print of a second counts."""
     window: Record = windows[row]
     index = (ts_ns - window["first_ns"] + NS_PER_SAMPLE // 2) // NS_PER_SAMPLE
     if index < 0:
-        if ts_ns > window["before_ns"]:
+        if ts_ns >= window["before_ns"]:
             window["before_ns"] = ts_ns
             window["before_log"] = log_price
         return False
-    if index >= window["count"] or window["is_seen"][index]:
+    if index >= window["count"]:
         return False
+    if window["is_seen"][index]:
+        if window["logs"][index] == log_price:
+            return False
+        window["log_sum"] += log_price - window["logs"][index]
+        window["logs"][index] = log_price
+        return True
     window["is_seen"][index] = 1
     window["logs"][index] = log_price
     window["log_sum"] += log_price

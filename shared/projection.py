@@ -150,6 +150,21 @@ def observe_oracle(venue: State, config: Config, ts_ns: int, log_price: float, l
 
 
 @kernel
+def opinion_of_print(venue: State, config: Config, ts_ns: int, log_price: float, lead_s: float) -> int:
+    """What a filter thinks of a print that it need not be shown: 1 believed, -1 beyond its gate; changes nothing.
+
+    0, no opinion: too few prints yet, or the ring does not reach back that far.
+    """
+    state: Record = venue[0]
+    led = log_mid_at(venue, ts_ns - int(lead_s * 1e9))
+    if state["updates"] < config.prints_to_warm or math.isnan(led):
+        return 0
+    innovation = log_price - led - state["basis"]
+    bound = config.gate * config.gate * (state["variance"] + state["residual_variance"])
+    return -1 if innovation * innovation > bound else 1
+
+
+@kernel
 def project_oracle(
     venue: State, drift_per_sqrt_s: float, prints_to_warm: int, now_ns: int, lead_s: float
 ) -> tuple[float, float, bool]:

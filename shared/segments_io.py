@@ -244,7 +244,9 @@ def _unpack(decompressor: zstandard.ZstdDecompressor, block: bytes) -> list[Reco
     length = zstandard.frame_content_size(block)
     if not 0 <= length <= MAX_PENDING_BYTES + MAX_BLOCK_BYTES:
         raise ValueError(f"a content of {length} bytes")
-    records = [Record(*each) for each in _decode_records(decompressor.decompress(block))]
+    # Nothing may follow the frame: a damaged length would swallow the next block, a damaged flag the checksum.
+    content = decompressor.decompress(block, allow_extra_data=False)
+    records = [Record(*each) for each in _decode_records(content)]
     if not all(isinstance(each.payload, bytes | str) for each in records):
         raise ValueError("a payload that is neither bytes nor text")
     return records

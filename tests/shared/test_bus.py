@@ -253,6 +253,13 @@ def test_a_new_publisher_or_epoch_is_a_break_and_an_old_epoch_is_not_news() -> N
     assert continuity.judge(*numbered(1, instance="b")) == (True, 0)
 
 
+def test_skipped_messages_are_not_lost_and_lost_ones_among_them_are() -> None:
+    continuity = Continuity()
+    continuity.judge(*numbered(1))
+    assert continuity.judge(*numbered(5), 3) == (True, None)
+    assert continuity.judge(*numbered(10), 2) == (True, 2)
+
+
 def test_a_publisher_whose_clock_stepped_back_is_heard_again() -> None:
     continuity = Continuity()
     continuity.judge(*numbered(9, epoch=1000))

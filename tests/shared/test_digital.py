@@ -209,8 +209,22 @@ def test_a_missing_print_adds_uncertainty_and_a_repeated_one_changes_nothing() -
     assert (missing_whole, missing_holed) == (0, 3)
     assert unsure_s - sure_s == pytest.approx(3 * 4 * 5 / 12 / 3600, rel=1e-9)
     before = whole.tobytes()
-    assert not observe_print(whole, 1, START + 870 * SECOND, 99.0)
+    assert not observe_print(whole, 1, START + 870 * SECOND, path_at(870))
     assert whole.tobytes() == before
+
+
+def test_a_corrected_print_replaces_the_earlier_one() -> None:
+    corrected, right = windows_of(), windows_of()
+    for windows in (corrected, right):
+        feed_path(windows, until_s=880, skip=(800, 870))
+    for windows, wrong in ((corrected, 0.5), (right, 0.0)):
+        for at in (800, 870):  # the last before the window, and one inside
+            observe_print(windows, 1, START + at * SECOND, path_at(at) + wrong)
+    for at in (800, 870):
+        observe_print(corrected, 1, START + at * SECOND, path_at(at))
+    laws = [window_law(windows, 1, START + 880 * SECOND, path_at(880)) for windows in (corrected, right)]
+    assert laws[0] == pytest.approx(laws[1], rel=1e-12)
+    assert int(corrected[1]["seen"]) == int(right[1]["seen"])
 
 
 def test_overlapping_windows_with_an_unknown_strike_have_no_answer() -> None:

@@ -22,6 +22,7 @@ from shared.projection import (
     observe_mid,
     observe_oracle,
     observe_return,
+    opinion_of_print,
     steady_gain,
 )
 
@@ -151,3 +152,14 @@ def test_the_return_over_a_horizon_is_against_the_mid_that_stood_then() -> None:
     assert observe_return(venue, START + SECOND, 11.3, SECOND) == pytest.approx(0.3)
     assert observe_return(venue, START + SECOND * 3 // 2, 11.3, SECOND) == pytest.approx(0.2)
     assert venue["log_mid"][0] == 11.3
+
+
+def test_the_opinion_of_a_print_is_the_gates_own_and_changes_nothing() -> None:
+    venue = run(seconds=100)
+    now, basis, mid = int(venue[0]["ts_ns"]), float(venue[0]["basis"]), float(venue[0]["log_mid"])
+    before = venue.tobytes()
+    assert opinion_of_print(venue, CONFIG, now, mid + basis + 0.01, 0.0) == -1
+    assert opinion_of_print(venue, CONFIG, now, mid + basis, 0.0) == 1
+    assert opinion_of_print(venue, CONFIG, now - 60 * SECOND, mid + basis + 0.01, 0.0) == 0
+    assert opinion_of_print(run(seconds=4), CONFIG, now, mid + basis + 0.01, 0.0) == 0
+    assert venue.tobytes() == before

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.segments_io import SUFFIX, Drop, Record, SegmentWriter, read_segments
@@ -76,6 +76,7 @@ def test_a_segment_cut_at_any_byte_keeps_every_whole_block_and_names_the_rest(tm
 
 @settings(max_examples=60, deadline=None)
 @given(at=st.integers(0, 10_000), byte=st.integers(1, 255))
+@example(at=683, byte=80)  # a length that reaches over the next block
 def test_a_damaged_byte_costs_its_block_alone_and_never_invents_a_record(
     tmp_path_factory: pytest.TempPathFactory, at: int, byte: int
 ) -> None:
