@@ -21,13 +21,14 @@ from services.feeds.parsing import (
     NS_PER_MS,
     NS_PER_S,
     Evidence,
-    Lateness,
     PriceGuard,
+    Punctuality,
     RecentIds,
     drop,
     is_clock_plausible,
     parse_decimal,
     parse_positive,
+    received_by,
 )
 from services.feeds.protocol import Act, Publish, Reconnect, Send
 from shared.messages import SpotQuote, SpotTrade
@@ -94,7 +95,7 @@ class _Top:
     needs_resync: bool = False
     retry_ns: int | None = None
     acknowledged: bool = False
-    lateness: Lateness = field(default_factory=Lateness)
+    punctuality: Punctuality = field(default_factory=Punctuality)
     guard: PriceGuard = field(default_factory=PriceGuard)
     trade_guard: PriceGuard = field(default_factory=PriceGuard)
     trade_ids: RecentIds = field(default_factory=RecentIds)
@@ -123,7 +124,7 @@ class BybitProtocol:
             top.acknowledged = top.needs_resync = False
             top.waiting_since_ns = ts_ns
             top.resynced_ns = top.retry_ns = None
-            top.lateness.forget()
+            top.punctuality.forget()
             acts.append(self._subscribe(top, "sub"))
         return acts
 
@@ -210,8 +211,9 @@ class BybitProtocol:
         if ask - bid > WIDEST_SPREAD * bid or not top.guard.accept(0.5 * (bid + ask)):
             return (drop("absurd", f"{top.symbol} {bid} / {ask}"),)
         event_ms = frame.cts if frame.cts and abs(frame.cts - frame.ts) < 60_000 else frame.ts
+        ts_event_ns, ahead = received_by(event_ms * NS_PER_MS, ts_recv_ns, top.symbol)
         quote = SpotQuote(
-            ts_event_ns=event_ms * NS_PER_MS,
+            ts_event_ns=ts_event_ns,
             ts_recv_ns=ts_recv_ns,
             asset=top.asset,
             venue=VENUE,
@@ -220,9 +222,10 @@ class BybitProtocol:
             ask=ask,
             ask_size=ask_size,
         )
-        if top.lateness.observe(frame.ts * NS_PER_MS, ts_recv_ns):
-            return (Publish(quote), *self._evidence.doubt("SpotQuote", top.asset, "STALE", "late"))
-        return (Publish(quote), *self._evidence.trust("SpotQuote", top.asset))
+        doubt = top.punctuality.observe(frame.ts * NS_PER_MS, ts_recv_ns)
+        if doubt is not None:
+            return (*ahead, Publish(quote), *self._evidence.doubt("SpotQuote", top.asset, "STALE", doubt))
+        return (*ahead, Publish(quote), *self._evidence.trust("SpotQuote", top.asset))
 
     def _refuse(self, top: _Top, reason: str, detail: str, ts_recv_ns: int) -> Sequence[Act]:
         dropped = drop(reason, detail)
@@ -265,10 +268,12 @@ class BybitProtocol:
             if not top.trade_ids.add(trade.trade_id):
                 acts.append(drop("duplicate", trade))
                 continue
+            ts_event_ns, ahead = received_by(trade.ts_ms * NS_PER_MS, ts_recv_ns, f"{symbol} trade")
+            acts.extend(ahead)
             acts.append(
                 Publish(
                     SpotTrade(
-                        ts_event_ns=trade.ts_ms * NS_PER_MS,
+                        ts_event_ns=ts_event_ns,
                         ts_recv_ns=ts_recv_ns,
                         asset=top.asset,
                         venue=VENUE,

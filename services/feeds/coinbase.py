@@ -24,13 +24,14 @@ from services.feeds.parsing import (
     NS_PER_MS,
     NS_PER_S,
     Evidence,
-    Lateness,
     PriceGuard,
+    Punctuality,
     drop,
     is_clock_plausible,
     parse_decimal,
     parse_iso_ns,
     parse_positive,
+    received_by,
 )
 from services.feeds.protocol import Act, Fetch, Publish, Reconnect, Send, Status
 from shared.messages import SpotQuote, SpotTrade
@@ -141,7 +142,7 @@ class _Product:
     missing: tuple[int, int] | None = None  # first and last trade id to refill
     fetched_ns: int | None = None
     is_fetching: bool = False
-    lateness: Lateness = field(default_factory=Lateness)
+    punctuality: Punctuality = field(default_factory=Punctuality)
     guard: PriceGuard = field(default_factory=PriceGuard)
     trade_guard: PriceGuard = field(default_factory=PriceGuard)
 
@@ -154,7 +155,7 @@ class _Product:
         self.resynced_ns = self.published = self.heartbeat_sequence = self.fetched_ns = None
         self.last_trade_id = self.promised_trade_id = self.missing = None
         self.ticker_sequence = 0
-        self.lateness.forget()
+        self.punctuality.forget()
 
 
 class CoinbaseProtocol:
@@ -277,9 +278,12 @@ class CoinbaseProtocol:
         if ask - bid > WIDEST_SPREAD * bid or not product.guard.accept(0.5 * (bid + ask)):
             return (*dropped, drop("absurd", f"{product.product_id} {bid} / {ask}"))
         product.published, product.published_ns = top, ts_recv_ns
-        quote = _spot_quote(product.asset, top, ts_event_ns, ts_recv_ns)
-        if product.lateness.observe(ts_event_ns, ts_recv_ns):
-            return (*dropped, Publish(quote), *self._evidence.doubt("SpotQuote", product.asset, "STALE", "late"))
+        stamp_ns, ahead = received_by(ts_event_ns, ts_recv_ns, product.product_id)
+        dropped = (*dropped, *ahead)
+        quote = _spot_quote(product.asset, top, stamp_ns, ts_recv_ns)
+        doubt = product.punctuality.observe(ts_event_ns, ts_recv_ns)
+        if doubt is not None:
+            return (*dropped, Publish(quote), *self._evidence.doubt("SpotQuote", product.asset, "STALE", doubt))
         return (*dropped, Publish(quote), *self._evidence.trust("SpotQuote", product.asset))
 
     def _lose_book(self, product: _Product, reason: str, detail: str, ts_ns: int) -> Sequence[Act]:
@@ -320,8 +324,12 @@ class CoinbaseProtocol:
             return (drop("crossed", f"{product.product_id} {bid} / {ask}"),)
         if ask - bid > WIDEST_SPREAD * bid or not product.guard.accept(0.5 * (bid + ask)):
             return (drop("absurd", f"{product.product_id} {bid} / {ask}"),)
-        quote = _spot_quote(product.asset, (bid, bid_size, ask, ask_size), ts_event_ns, ts_recv_ns)
-        return (Publish(quote), *self._evidence.trust("SpotQuote", product.asset))
+        stamp_ns, ahead = received_by(ts_event_ns, ts_recv_ns, product.product_id)
+        quote = _spot_quote(product.asset, (bid, bid_size, ask, ask_size), stamp_ns, ts_recv_ns)
+        doubt = product.punctuality.observe(ts_event_ns, ts_recv_ns)
+        if doubt is not None:
+            return (*ahead, Publish(quote), *self._evidence.doubt("SpotQuote", product.asset, "STALE", doubt))
+        return (*ahead, Publish(quote), *self._evidence.trust("SpotQuote", product.asset))
 
     def _on_match(self, product: _Product, frame: _Frame, ts_recv_ns: int) -> Sequence[Act]:
         trade_id = frame.trade_id
@@ -337,6 +345,7 @@ class CoinbaseProtocol:
         if last is not None and trade_id > last + 1:
             acts.extend(self._refill(product, last + 1, trade_id - 1, ts_recv_ns))
         product.last_trade_id = trade_id
+        acts.extend(received_by(parse_iso_ns(frame.time) or 0, ts_recv_ns, f"{product.product_id} trade")[1])
         acts.append(Publish(trade))
         return acts
 
@@ -357,7 +366,7 @@ class CoinbaseProtocol:
         if price is None or size is None or not product.trade_guard.accept(price):
             return "absurd"
         return SpotTrade(
-            ts_event_ns=ts_event_ns,
+            ts_event_ns=received_by(ts_event_ns, ts_recv_ns, product.product_id)[0],
             ts_recv_ns=ts_recv_ns,
             asset=product.asset,
             venue=VENUE,

@@ -9,9 +9,14 @@
 Times are milliseconds. Numbers may be JSON numbers or texts. What such files do not say is not known here either, and
 stands in `FileAssumptions`: sizes, the tick, fees, and the settlement rule.
 
-A strike in the file is taken for the period that holds the file's own timestamp, and is proven by `file`. After a
-rollover the collector may still hold the strike of the period before: an unchanged strike stays PENDING until it
-changes, because two periods never start at the same price to the last digit.
+A strike in the file is taken for the period that holds the file's own timestamp. The collector may still hold the
+strike of the period before, so a value proves nothing by being there (`file_strike_inherited`, PENDING). It is proven
+
+- by `file_change`, when we saw it change within its period: no two periods start at the same price to the last digit;
+- by `file_start_price`, when the first value we ever saw is within 5 bp of the price that we saw at the start (3 s);
+- by `file_trusted`, the first value we ever saw, when the setting `MM_FEED_FILES_TRUST_STRIKE` says so.
+
+More than 5 % from the price it is refused whatever proves it (`file_strike_implausible`).
 """
 
 from __future__ import annotations
@@ -45,6 +50,9 @@ OPTION_FILES: dict[str, Outcome] = {"call.json": "CALL", "put.json": "PUT"}
 ORACLE_FILE = "chainlink.json"
 FILE_NAMES = frozenset({*SPOT_FILES, *OPTION_FILES, ORACLE_FILE})
 PERIOD_REPEAT_NS = 5 * NS_PER_S
+NEAR_START_S = 3
+START_REACH = 5e-4  # of our price at the start: a strike that is confirmed by it
+FARTHEST_STRIKE = 0.05  # of the price
 FINE_TICK = Decimal("0.001")
 
 
@@ -56,6 +64,7 @@ class FileAssumptions(NamedTuple):
     min_size_shares: float = 5.0
     settlement: SettlementRule = "twap"
     twap_lookback_s: int = 60
+    trust_strike: bool = False
     fee_rate: float = 0.07
     fee_exponent: float = 1.0
     rebate_rate: float = 0.2
@@ -81,7 +90,10 @@ class _FilePeriod:
 
     start_s: int
     strike: float | None = None
-    inherited: float | None = None  # the strike of the period before: not news
+    shown: float | None = None  # the strike in the file, proven or not
+    inherited: float | None = None  # the strike that stood there before anything changed within this period
+    is_first: bool = False  # since our start: nobody saw whether `inherited` is of the period before
+    reason: str = ""  # what proves the strike, or why it is not proven
     stamp_ns: int = 0
     repeated_ns: int = 0
 
@@ -184,24 +196,60 @@ class FilesFeed:
             return (drop("absurd", f"oracle price {contents.price}"),)
         acts = list(self._oracle.on_tick(stamp_ms, price, ts_recv_ns, self._evidence))
         if any(isinstance(act, Publish) for act in acts):
-            acts.extend(self._on_strike(contents.strike, stamp_ms * NS_PER_MS, ts_recv_ns))
+            acts.extend(self._on_strike(contents.strike, price, stamp_ms * NS_PER_MS, ts_recv_ns))
         return acts
 
-    def _on_strike(self, text: Number, stamp_ns: int, ts_recv_ns: int) -> Sequence[Act]:
+    def _on_strike(self, text: Number, price: float, stamp_ns: int, ts_recv_ns: int) -> Sequence[Act]:
         start_s = self._series.start_of(stamp_ns)
         period = self._period
-        is_new = period is None or start_s > period.start_s
-        if period is None or start_s > period.start_s:
-            inherited = None if period is None else period.strike or period.inherited
-            period = self._period = _FilePeriod(start_s, inherited=inherited)
-        period.stamp_ns = stamp_ns
         strike = _number(text)
-        if strike is not None and not is_price(strike):
-            return (drop("absurd", f"strike {text}"), *([self._publish_period(period, ts_recv_ns)] if is_new else []))
-        is_news = strike is not None and strike not in (period.strike, period.inherited)
-        if is_news:
-            period.strike = strike
-        return (self._publish_period(period, ts_recv_ns),) if is_new or is_news else ()
+        is_absurd = strike is not None and not is_price(strike)
+        if is_absurd:
+            strike = None
+        is_new = period is None or start_s > period.start_s
+        if period is None:
+            if is_absurd:  # what it replaces is not seen: a value that follows would look like a change
+                return (drop("absurd", f"strike {text}"),)
+            period = self._period = _FilePeriod(start_s, inherited=strike, is_first=True)
+        elif start_s > period.start_s:
+            period = self._period = _FilePeriod(start_s, inherited=period.shown or period.inherited)
+        period.stamp_ns = stamp_ns
+        period.shown = period.shown if strike is None else strike
+        before = (period.strike, period.reason)
+        acts: list[Act] = [drop("absurd", f"strike {text}")] if is_absurd else []
+        if period.shown is not None and period.shown != period.strike:
+            acts.extend(self._weigh(period, period.shown, price))
+        if is_new or (period.strike, period.reason) != before:
+            acts.append(self._publish_period(period, ts_recv_ns))
+        return acts
+
+    def _weigh(self, period: _FilePeriod, shown: float, price: float) -> Sequence[Act]:
+        """Prove the strike that the file shows, or say once why it is not proven."""
+        reason, proof = "file_strike_inherited", self._proof(period, shown)
+        if abs(shown - price) > FARTHEST_STRIKE * price:
+            reason, proof = "file_strike_implausible", None
+        if proof is not None:
+            period.strike, period.reason = shown, proof
+            return ()
+        if shown == period.inherited and period.strike is not None:
+            return ()  # the collector fell back to what it held before the change
+        period.strike = None
+        if period.reason == reason:
+            return ()
+        period.reason = reason
+        remedy = "" if "implausible" in reason else "; waiting for a change, or set MM_FEED_FILES_TRUST_STRIKE=true"
+        return (drop(reason, f"strike {shown} of the period from {period.start_s}, price {price}{remedy}"),)
+
+    def _proof(self, period: _FilePeriod, shown: float) -> str | None:
+        if shown != period.inherited:
+            return "file_change"
+        if not period.is_first:
+            return None
+        if self._assumptions.trust_strike:
+            return "file_trusted"
+        at_start = self._oracle.price_near(period.start_s, within_s=NEAR_START_S)
+        is_near = at_start is not None and abs(shown - at_start) <= START_REACH * at_start
+        return "file_start_price" if is_near else None
 
     def _publish_period(self, period: _FilePeriod, ts_recv_ns: int) -> Publish:
         period.repeated_ns = ts_recv_ns
@@ -222,7 +270,7 @@ class FilesFeed:
                 twap_lookback_s=assumed.twap_lookback_s if assumed.settlement == "twap" else 0,
                 strike=period.strike,
                 strike_state=state,
-                strike_source="" if period.strike is None else "file",
+                strike_source=period.reason,
                 call_token=f"{slug}-CALL",
                 put_token=f"{slug}-PUT",
                 tick_size=float(self._tick),

@@ -26,6 +26,7 @@ LARGEST_NUMBER = 1e15  # no price or size of these venues comes near it
 MAX_CLOCK_SKEW_NS = 60 * NS_PER_S
 LATE_NS = 2 * NS_PER_S
 LATE_PATIENCE_NS = NS_PER_S
+AHEAD_NS = 500 * NS_PER_MS
 MAX_DETAIL_CHARS = 200
 
 _DECIMAL = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?").fullmatch
@@ -101,20 +102,60 @@ class Lateness:
     A slow reader, a clogged line and a wrong clock look the same, and its age by receipt shows none of them.
     """
 
-    __slots__ = ("_on_time_ns",)
+    __slots__ = ("_sound_ns",)
 
     def __init__(self) -> None:
-        self._on_time_ns: int | None = None  # when the last frame came that was no old news
+        self._sound_ns: int | None = None  # when the last frame came that was in order
 
     def observe(self, ts_event_ns: int, ts_recv_ns: int) -> bool:
-        """Take one frame; whether the stream is late now."""
-        if self._on_time_ns is None or ts_recv_ns - ts_event_ns <= LATE_NS:
-            self._on_time_ns = ts_recv_ns
-        return ts_recv_ns - self._on_time_ns >= LATE_PATIENCE_NS
+        """Take one frame; whether the stream is doubtful now."""
+        if self._sound_ns is None or self._is_sound(ts_recv_ns - ts_event_ns):
+            self._sound_ns = ts_recv_ns
+        return ts_recv_ns - self._sound_ns >= LATE_PATIENCE_NS
 
     def forget(self) -> None:
         """A new connection, or proof that nothing is missing: the next frame begins anew."""
-        self._on_time_ns = None
+        self._sound_ns = None
+
+    def _is_sound(self, age_ns: int) -> bool:
+        return age_ns <= LATE_NS
+
+
+class Earliness(Lateness):
+    """Whether a stream's clock runs ahead: every frame of the last second was stamped well after we received it."""
+
+    __slots__ = ()
+
+    def _is_sound(self, age_ns: int) -> bool:
+        return age_ns >= -AHEAD_NS
+
+
+class Punctuality:
+    """Both doubts about the stamps of one stream, of which a frame can support only one."""
+
+    __slots__ = ("_early", "_late")
+
+    def __init__(self) -> None:
+        self._late, self._early = Lateness(), Earliness()
+
+    def observe(self, ts_event_ns: int, ts_recv_ns: int) -> str | None:
+        """Take one frame by the venue's own stamp; `late`, `clock_ahead`, or None."""
+        is_late = self._late.observe(ts_event_ns, ts_recv_ns)
+        is_early = self._early.observe(ts_event_ns, ts_recv_ns)
+        return "late" if is_late else "clock_ahead" if is_early else None
+
+    def forget(self) -> None:
+        """As `Lateness.forget`."""
+        self._late.forget()
+        self._early.forget()
+
+
+def received_by(ts_event_ns: int, ts_recv_ns: int, subject: object) -> tuple[int, tuple[Drop, ...]]:
+    """The stamp to publish, and a `clock_ahead` to count: nothing happened after we received it."""
+    if ts_event_ns - ts_recv_ns <= AHEAD_NS:
+        return ts_event_ns, ()
+    ahead_s = (ts_event_ns - ts_recv_ns) / NS_PER_S
+    return ts_recv_ns, (drop("clock_ahead", f"{subject} stamped {ahead_s:.3f} s ahead of its receipt"),)
 
 
 class PriceGuard:

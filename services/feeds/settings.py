@@ -44,6 +44,11 @@ class FeedSettings(StrictSettings):
     files_settlement: Literal["twap", "spot"] = Field(
         default="twap", description="Rule that the market of those files settles by."
     )
+    files_trust_strike: bool = Field(
+        default=False,
+        description="Whether the strike that stands in chainlink.json at our start is of the present period. Otherwise "
+        "it is proven when it changes, or when it is within 5 bp of the price we saw at the start of the period.",
+    )
 
     def polymarket_urls(self) -> Urls:
         """The endpoints of the market feed."""
@@ -56,7 +61,9 @@ class FeedSettings(StrictSettings):
 
     def file_assumptions(self) -> FileAssumptions:
         """What the files do not say."""
-        return FileAssumptions(size=self.files_size, settlement=self.files_settlement)
+        return FileAssumptions(
+            size=self.files_size, settlement=self.files_settlement, trust_strike=self.files_trust_strike
+        )
 
 
 class PolyBoltSettings(StrictSettings):

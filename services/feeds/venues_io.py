@@ -114,15 +114,13 @@ class Feed:
         subscriber = self._runtime.subscriber
         if subscriber is None:
             return
-        events = subscriber.join(30.0)
-        while True:
-            for event in events:
+        while True:  # never `join`: it would stop the heartbeat and the venue while there is no broker
+            for event in subscriber.receive(0):
                 if isinstance(event, Delivery):
                     ts_ns = time.time_ns()
                     freshness.on_reference(event.message, ts_ns)
                     connection.apply(protocol.on_message(event.message), ts_ns)
             await asyncio.sleep(BUS_POLL_S)
-            events = subscriber.receive(0)
 
     async def _serve_files(self) -> None:
         series = self._runtime.series

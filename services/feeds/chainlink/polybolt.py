@@ -199,7 +199,7 @@ class PolyBoltProtocol:
                 *self._evidence.doubt(CHANNEL, stream.subject, "STALE", "wrong_source"),
             )
         if frame.snapshot:
-            return self._on_snapshot(stream, payload, ts_recv_ns)
+            return stream.on_snapshot_points(payload.points, _price_of, ts_recv_ns)
         if payload.is_carried_forward:
             return (drop("carried_forward", f"{payload.symbol} stamped {payload.timestamp}"),)
         price = _price_of(payload)
@@ -224,18 +224,6 @@ class PolyBoltProtocol:
             return (drop("duplicate", f"{frame.channel} {seq} after {last}"),)
         self._seq[frame.channel] = seq
         return None
-
-    def _on_snapshot(self, stream: OracleStream, payload: _Payload, ts_recv_ns: int) -> Sequence[Act]:
-        acts: list[Act] = []
-        ticks = []
-        for point in payload.points:
-            price = _price_of(point)
-            if price is None:
-                acts.append(drop("inconsistent", f"{payload.symbol} {point.full_accuracy_value} and {point.value}"))
-            else:
-                ticks.append((point.timestamp, price))
-        acts.extend(stream.on_snapshot(ticks, ts_recv_ns))
-        return acts
 
     def on_response(self, request: str, status: int, body: bytes, ts_recv_ns: int) -> Sequence[Act]:  # noqa: ARG002
         """This venue is never asked by REST."""

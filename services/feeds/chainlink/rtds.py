@@ -98,7 +98,7 @@ class RtdsProtocol:
         if topic == TWAP_TOPIC and payload.window_s not in (None, 60):
             return (drop("wrong_window", f"{payload.symbol} {payload.window_s} s"),)
         if parsed.kind == "subscribe":
-            return self._on_snapshot(stream, payload, ts_recv_ns)
+            return stream.on_snapshot_points(payload.points, _price_of, ts_recv_ns)
         if parsed.kind != "update" or parsed.topic == BINANCE_TOPIC:
             return (drop("unknown_type", f"{parsed.kind} of {parsed.topic}"),)
         price = _price_of(payload)
@@ -115,18 +115,6 @@ class RtdsProtocol:
         for (topic, _), stream in self._streams.items():
             if topic in named:
                 acts.extend(self._evidence.doubt(CHANNEL, stream.subject, "DOWN", "topic refused"))
-        return acts
-
-    def _on_snapshot(self, stream: OracleStream, payload: _Payload, ts_recv_ns: int) -> Sequence[Act]:
-        acts: list[Act] = []
-        ticks = []
-        for point in payload.points:
-            price = _price_of(point)
-            if price is None:
-                acts.append(drop("inconsistent", f"{payload.symbol} {point.full_accuracy_value} and {point.value}"))
-            else:
-                ticks.append((point.timestamp, price))
-        acts.extend(stream.on_snapshot(ticks, ts_recv_ns))
         return acts
 
     def on_response(self, request: str, status: int, body: bytes, ts_recv_ns: int) -> Sequence[Act]:  # noqa: ARG002

@@ -18,7 +18,7 @@ from services.feeds.polymarket.gamma import EventFacts, Number, parse_clob_marke
 from services.feeds.polymarket.period_market import PeriodMarket, tokens_of
 from services.feeds.polymarket.schedule import Polls
 from services.feeds.polymarket.series_periods import SeriesPeriods
-from services.feeds.polymarket.strike import Source
+from services.feeds.polymarket.strike import Source, bears_on
 from services.feeds.polymarket.units import positive
 from services.feeds.polymarket.urls import Urls, book_url, clob_market_url, crypto_price_url, event_url, listing_url
 from services.feeds.polymarket.wire import (
@@ -504,9 +504,12 @@ class MarketChannelProtocol:
     def _replay_oracle(self, periods: SeriesPeriods, market: PeriodMarket, ts_ns: int) -> list[Act]:
         """What the oracle said before this period's rules were known."""
         acts: list[Act] = []
-        for (asset, kind), kept in self._oracle.items():
-            for second in (market.rules.start_s, market.rules.end_s):
-                if asset == periods.series.asset and second in kept:
+        start_s, end_s = market.rules.start_s, market.rules.end_s
+        kinds: tuple[OracleKind, ...] = ("spot", "twap60")  # the prints first: they judge the tick
+        for kind in kinds:
+            kept = self._oracle.get((periods.series.asset, kind), {})
+            for second in sorted(kept):
+                if second == end_s or bears_on(second=second, start_s=start_s):
                     acts += self._tick(periods, market, kind, second, kept[second], ts_ns)
         return acts
 

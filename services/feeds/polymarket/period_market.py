@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from services.feeds.parsing import Lateness
+from services.feeds.parsing import Punctuality, received_by
 from services.feeds.polymarket.book import expected_hash
 from services.feeds.polymarket.book_pair import OUTCOMES, BookPair, Tolerances
 from services.feeds.polymarket.gamma import ClobFacts, EventFacts, PeriodRules, differences
@@ -72,8 +72,8 @@ class PeriodMarket:
         self._seen_trades: set[TradeKey] = set()
         self._asked_ms: dict[Outcome, int] = {}
         self._behind: dict[Outcome, tuple[int, int]] = {}
-        self._lateness = Lateness()
-        self._late = False
+        self._punctuality = Punctuality()
+        self._doubt: str | None = None  # about the stamps of the changes: late, clock_ahead
 
     @classmethod
     def unknown(cls, series: Series, rules: PeriodRules) -> PeriodMarket:
@@ -146,16 +146,18 @@ class PeriodMarket:
         if self.pair is None:
             return []
         before = self.pair.state
+        ahead: tuple[Drop, ...] = ()
         refused = self.pair.on_price_change(frame, ts_ns)
         ts_ms = milliseconds(frame.timestamp)
         if refused is None and ts_ms is not None:
-            self._late = self._lateness.observe(ts_ms * NS_PER_MS, ts_ns)
+            ahead = received_by(ts_ms * NS_PER_MS, ts_ns, "price change")[1]
+            self._doubt = self._punctuality.observe(ts_ms * NS_PER_MS, ts_ns)
         now = (
             before != self.pair.state or (self.current and self.pair.near_touch(frame, self._near_ticks))
             if refused is None
             else True
         )
-        return self._after(refused, ts_ns, now=now)
+        return [*ahead, *self._after(refused, ts_ns, now=now)]
 
     def on_tick_size(self, frame: TickSizeFrame, ts_ns: int) -> list[Act]:
         """Another price grid."""
@@ -186,10 +188,12 @@ class PeriodMarket:
         self.pair.heard_ns[outcome] = ts_ns
         if not self.current:
             return []
+        ts_event_ns, ahead = received_by(ts_ms * NS_PER_MS, ts_ns, "trade")
         return [
+            *ahead,
             Publish(
                 OutcomeTrade(
-                    ts_event_ns=ts_ms * NS_PER_MS,
+                    ts_event_ns=ts_event_ns,
                     ts_recv_ns=ts_ns,
                     market=self.series.name,
                     slug=self.rules.slug,
@@ -199,7 +203,7 @@ class PeriodMarket:
                     aggressor=aggressor,
                     trade_id=f"{(frame.transaction_hash or frame.timestamp)[:80]}:{frame.price}:{frame.size}",
                 )
-            )
+            ),
         ]
 
     def on_resolved(self, frame: ResolvedFrame, ts_ns: int) -> list[Act]:
@@ -229,9 +233,9 @@ class PeriodMarket:
         return self._tell()
 
     def _on_time(self) -> None:
-        """A new connection, or a book proven by another: nothing is known of lateness."""
-        self._lateness.forget()
-        self._late = False
+        """A new connection, or a book proven by another: nothing is known of its clock."""
+        self._punctuality.forget()
+        self._doubt = None
 
     def on_timer(self, ts_ns: int) -> list[Act]:
         """Graces that ended, and what waited to be published."""
@@ -352,7 +356,7 @@ class PeriodMarket:
         bid_ticks, bid_sizes = book.bids()
         ask_ticks, ask_sizes = book.asks()
         return OutcomeBook(
-            ts_event_ns=book.newest_ms * NS_PER_MS,
+            ts_event_ns=received_by(book.newest_ms * NS_PER_MS, ts_ns, outcome)[0],
             ts_recv_ns=ts_ns,
             market=self.series.name,
             slug=self.rules.slug,
@@ -387,8 +391,8 @@ class PeriodMarket:
             told = ("DOWN" if pair.reason == "disconnected" else "GAP", pair.reason)
         elif any(book.placeholder() for book in pair.books.values()):
             told = ("DOWN", "placeholder_book")
-        elif self._late:
-            told = ("STALE", "late")
+        elif self._doubt is not None:
+            told = ("STALE", self._doubt)
         if told == self._told:
             return []
         self._told = told

@@ -12,6 +12,7 @@ ROLES: tuple[PeriodRole, PeriodRole, PeriodRole] = ("current", "next", "next2")
 REPEAT_NS = 5 * NS_PER_S
 ENDED_FOR_S = 900
 OWN_TICK_WAIT_S = 180
+DISCOVERY_NS = 3 * NS_PER_S // 2  # how long a period may be unknown before others are told to forget what they know
 
 
 class SeriesPeriods:
@@ -23,6 +24,7 @@ class SeriesPeriods:
         self.ended: dict[int, PeriodMarket] = {}
         self.current_start = -1
         self.missing: dict[int, str] = {}
+        self._wanted_ns: dict[int, int] = {}
         self._repeat_ns = 0
         self._last: dict[PeriodRole, Period] = {}
         self._discovery: tuple[str, str] | None = None
@@ -57,6 +59,7 @@ class SeriesPeriods:
             if old < start:
                 self.ended[old] = market
         self.missing = {known: reason for known, reason in self.missing.items() if known in wanted}
+        self._wanted_ns = {known: self._wanted_ns.get(known, ts_ns) for known in wanted}
         self._discovery = None
         self._last.clear()
         acts = self.publish_periods(ts_ns)
@@ -75,12 +78,17 @@ class SeriesPeriods:
         return self.markets.get(start_s) or self.ended.get(start_s)
 
     def publish_periods(self, ts_ns: int) -> list[Act]:
-        """`Period` of each role that changed, all of them every five seconds; and whether discovery works."""
+        """`Period` of each role that changed, all of them every five seconds; and whether discovery works.
+
+        A period is refused as not discovered only when asked for in vain: we may know less than those who listen.
+        """
         repeat = ts_ns - self._repeat_ns >= REPEAT_NS
         if repeat:
             self._repeat_ns = ts_ns
         acts: list[Act] = []
         for role, start_s in zip(ROLES, self.starts(), strict=True):
+            if self._is_being_discovered(start_s, ts_ns):
+                continue
             message = self._message(role, start_s, ts_ns)
             last = self._last.get(role)
             if repeat or last is None or not _same(last, message):
@@ -100,6 +108,10 @@ class SeriesPeriods:
             if age_s > ENDED_FOR_S or (complete and market.audit.published_final is not None) or not market.tokens:
                 del self.ended[start_s]
         return len(self.ended) < before
+
+    def _is_being_discovered(self, start_s: int, ts_ns: int) -> bool:
+        is_unknown = start_s not in self.markets and start_s not in self.missing
+        return is_unknown and ts_ns - self._wanted_ns[start_s] < DISCOVERY_NS
 
     def _message(self, role: PeriodRole, start_s: int, ts_ns: int) -> Period:
         market = self.markets.get(start_s)

@@ -4,11 +4,18 @@ Proof is either the settlement stream's own tick stamped exactly at the start (t
 settle by spot), or two independent published values that agree: the website's open price, and Gamma's word (final
 price of the period before, or price to beat of this one: the same origin). A neighbouring tick proves nothing. Any
 value that contradicts the others takes the proof away, until the contradiction itself goes away.
+
+Our own TWAP tick must also fit what else the oracle said: TWAP60 at t is the mean of the spot prints stamped
+t-62 .. t-3, so it must be within 5 bp of the mean of those we hold; when we hold too few, within 5 bp of the TWAP ticks
+up to 3 s around it. One that does not fit neither proves nor contradicts by itself (`own_tick_implausible`): it counts
+when a published value agrees with it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from shared.messages import OracleKind, SettlementRule, StrikeState
@@ -18,6 +25,12 @@ Step = Literal["prove", "wait", "contradict"]
 
 # Two publications of one value differ by rounding only; a spot value in place of the TWAP differs by about 1e-4.
 AGREEMENT = 1e-7
+
+PLAUSIBLE = 5e-4  # of the price
+TWAP_FIRST_S, TWAP_LAST_S = -62, -3  # stamps of the spot prints that make TWAP60, relative to its own
+FEWEST_PRINTS = 30
+LONGEST_HOLE_S = 5  # missing prints in a row that leave the mean a mean of the whole minute
+NEIGHBORS_S = 3
 
 _ORIGIN: dict[str, str] = {
     "website": "website",
@@ -53,6 +66,24 @@ def next_state(state: StrikeState, step: Step) -> StrikeState:
     return following
 
 
+def bears_on(*, second: int, start_s: int) -> bool:
+    """Whether a tick of this second says anything of the strike: by itself, or about its plausibility."""
+    return start_s + TWAP_FIRST_S <= second <= start_s + NEIGHBORS_S
+
+
+def is_twap_plausible(price: float, *, second: int, spots: Mapping[int, float], twaps: Mapping[int, float]) -> bool:
+    """Whether a TWAP60 tick fits the spot prints it is the mean of, else its neighbors; True when nothing is known."""
+    window = range(second + TWAP_FIRST_S, second + TWAP_LAST_S + 1)
+    stamps = [stamp for stamp in window if stamp in spots]
+    if len(stamps) >= FEWEST_PRINTS:
+        edges = [window.start - 1, *stamps, window.stop]
+        if all(later - earlier - 1 <= LONGEST_HOLE_S for earlier, later in pairwise(edges)):
+            mean = math.fsum(spots[stamp] for stamp in stamps) / len(stamps)
+            return abs(price - mean) <= PLAUSIBLE * mean
+    around = range(second - NEIGHBORS_S, second + NEIGHBORS_S + 1)
+    return all(abs(price - twaps[stamp]) <= PLAUSIBLE * price for stamp in around if stamp != second and stamp in twaps)
+
+
 class Strike:
     """The evidence for one period's strike."""
 
@@ -61,6 +92,8 @@ class Strike:
         self._start_s = start_s
         self._agreement = agreement
         self._own: list[float] = []
+        self._spots: dict[int, float] = {}
+        self._twaps: dict[int, float] = {}
         self._published: dict[Source, float] = {}
         self._view = View("PENDING", None, "not_started")
 
@@ -75,10 +108,16 @@ class Strike:
         return self._own[0] if self._own else None
 
     def on_oracle(self, kind: OracleKind, second: int, price: float) -> bool:
-        """A tick of the oracle. Ticks of another stream or second prove nothing. True when the view changed."""
-        if kind != self._kind or second != self._start_s:
+        """A tick of the oracle. Ticks of another stream or second prove nothing, but may make our own implausible.
+
+        True when the view changed.
+        """
+        if not bears_on(second=second, start_s=self._start_s):
             return False
         _require_price(price)
+        (self._spots if kind == "spot" else self._twaps)[second] = price
+        if kind != self._kind or second != self._start_s:
+            return bool(self._own) and self._weigh()
         if any(self._agree(price, known) for known in self._own):
             return False
         self._own.append(price)
@@ -108,19 +147,36 @@ class Strike:
             return self._view != before
         proof = self._proof()
         if proof is not None:
-            if before.state == "PENDING":
-                price, source = proof
+            price, source = proof
+            if before.state == "PROVEN" and before.price is not None and not self._agree(before.price, price):
+                self.step("contradict", price=None, reason="contradicted: proof withdrawn")
+                before = self._view
+            if self._view.state == "PENDING":
                 self.step("prove", price=price, reason=source)
         elif before.state == "PENDING":
             self.step("wait", price=None, reason=self._missing())
         else:
-            self.step("contradict", price=None, reason="contradicted: proof withdrawn")
+            self.step("contradict", price=None, reason=self._missing())
         return self._view != before
 
+    def _counted(self) -> list[float]:
+        """Our own ticks at the start that are plausible, or that a published value agrees with."""
+        return [
+            price
+            for price in self._own
+            if self._is_plausible(price) or any(self._agree(price, other) for other in self._published.values())
+        ]
+
+    def _is_plausible(self, price: float) -> bool:
+        if self._kind == "spot":
+            return True
+        return is_twap_plausible(price, second=self._start_s, spots=self._spots, twaps=self._twaps)
+
     def _dissent(self) -> str | None:
-        if len(self._own) > 1:
+        counted = self._counted()
+        if len(counted) > 1:
             return "own ticks differ"
-        named = [("own_tick", price) for price in self._own] + [*self._published.items()]
+        named = [("own_tick", price) for price in counted] + [*self._published.items()]
         for index, (name, price) in enumerate(named):
             for other_name, other in named[index + 1 :]:
                 if not self._agree(price, other):
@@ -128,8 +184,9 @@ class Strike:
         return None
 
     def _proof(self) -> tuple[float, str] | None:
-        if self._own:
-            return self._own[0], f"own_{self._kind}_tick"
+        counted = self._counted()
+        if counted:
+            return counted[0], f"own_{self._kind}_tick"
         origins = {_ORIGIN[source] for source in self._published}
         if len(origins) < 2:
             return None
@@ -139,6 +196,8 @@ class Strike:
         return price, "+".join(sorted(self._published))
 
     def _missing(self) -> str:
+        if self._own:
+            return "own_tick_implausible"
         return f"only_{next(iter(self._published))}" if len(self._published) == 1 else "one_origin_only"
 
     def _agree(self, price: float, other: float) -> bool:

@@ -78,6 +78,30 @@ def test_quotes_that_keep_coming_late_are_stale_until_one_is_on_time(bybit: Bybi
     assert status[2] == "LIVE"
 
 
+@pytest.mark.parametrize("ahead_ms", [600, 4_900, 59_000])
+def test_a_stamp_ahead_of_its_receipt_becomes_the_receipt_and_is_counted(bybit: BybitProtocol, ahead_ms: int) -> None:
+    acts = bybit.on_frame(book(ts_ms=NOW_MS + ahead_ms), NOW)
+    assert [quote.ts_event_ns for quote in published(acts, SpotQuote)] == [NOW]
+    assert (dropped(acts), statuses(acts)) == (["clock_ahead"], [])
+    acts = bybit.on_frame(trades(trade(T=NOW_MS + ahead_ms)), NOW)
+    assert [each.ts_event_ns for each in published(acts, SpotTrade)] == [NOW]
+    assert dropped(acts) == ["clock_ahead"]
+
+
+def test_a_stamp_a_little_ahead_is_kept(bybit: BybitProtocol) -> None:
+    acts = bybit.on_frame(book(ts_ms=NOW_MS + 400), NOW)
+    assert published(acts, SpotQuote)[0].ts_event_ns == NOW + 400_000_000
+    assert dropped(acts) == []
+
+
+def test_a_clock_that_stays_ahead_makes_the_quote_stale_until_it_is_right(bybit: BybitProtocol) -> None:
+    bybit.on_frame(book(ts_ms=NOW_MS + 4_900), NOW)
+    acts = bybit.on_frame(book(u=101, ts_ms=NOW_MS + 5_900), NOW + S)
+    assert statuses(acts) == [("SpotQuote", "BTC", "STALE", "clock_ahead")]
+    acts = bybit.on_frame(book(u=102, ts_ms=NOW_MS + 1_990), NOW + 2 * S)
+    assert [status[2] for status in statuses(acts)] == ["LIVE"]
+
+
 def test_a_change_replaces_only_the_side_it_names(bybit: BybitProtocol) -> None:
     bybit.on_frame(book(), NOW)
     (quote,) = published(bybit.on_frame(book("delta", u=101, bids=[["100.00", "0.7"]], asks=[]), NOW), SpotQuote)

@@ -73,6 +73,22 @@ def test_quotes_that_keep_coming_late_are_stale_until_one_is_on_time(coinbase: C
     assert status[2] == "LIVE"
 
 
+def test_a_clock_ahead_is_replaced_by_the_receipt_and_stale_when_it_stays(coinbase: CoinbaseProtocol) -> None:
+    acts = coinbase.on_frame(snapshot(), NOW - 5 * S)
+    assert [quote.ts_event_ns for quote in published(acts, SpotQuote)] == [NOW - 5 * S]
+    assert (dropped(acts), statuses(acts)) == (["clock_ahead"], [])
+    acts = coinbase.on_frame(change(["buy", "100.00", "2"]), NOW - 4 * S)
+    assert [status[2:4] for status in statuses(acts)] == [("STALE", "clock_ahead")]
+    (status,) = statuses(coinbase.on_frame(change(["buy", "100.00", "3"]), NOW))
+    assert status[2] == "LIVE"
+
+
+def test_a_trade_stamped_ahead_is_stamped_with_its_receipt(coinbase: CoinbaseProtocol) -> None:
+    acts = coinbase.on_frame(match(7), NOW - 5 * S)
+    assert [trade.ts_event_ns for trade in published(acts, SpotTrade)] == [NOW - 5 * S]
+    assert dropped(acts) == ["clock_ahead"]
+
+
 def test_a_removed_level_uncovers_the_next(coinbase: CoinbaseProtocol) -> None:
     coinbase.on_frame(snapshot(), NOW)
     acts = coinbase.on_frame(change(["buy", "100.00", "0.00000000"], ["sell", "100.010", "9"]), NOW)

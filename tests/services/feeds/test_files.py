@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.feeds.files import FileAssumptions, FilesFeed
+from services.feeds.protocol import Drop
 from shared.market import Series
 from shared.messages import OracleHistory, OraclePrice, OutcomeBook, Period, SpotQuote
 from tests.services.feeds.acts import S, assert_sound, dropped, published
@@ -35,7 +36,8 @@ def test_numbers_may_be_texts(feed: FilesFeed) -> None:
     assert published(feed.on_file("bybit.json", raw, NOW), SpotQuote)[0].bid == 76568.5
 
 
-def test_the_oracle_file_proves_its_strike(feed: FilesFeed) -> None:
+def test_a_strike_that_is_trusted_is_proven_at_once() -> None:
+    feed = FilesFeed(Series.parse("btc-15m"), assumptions=FileAssumptions(trust_strike=True))
     acts = feed.on_file("chainlink.json", contents(price=76570.0, strike=76500.25), NOW)
     (period,) = published(acts, Period)
     assert (period.slug, period.start_ns, period.end_ns) == (
@@ -43,10 +45,76 @@ def test_the_oracle_file_proves_its_strike(feed: FilesFeed) -> None:
         START * S,
         (START + 900) * S,
     )
-    assert (period.strike, period.strike_state, period.strike_source) == (76500.25, "PROVEN", "file")
+    assert (period.strike, period.strike_state, period.strike_source) == (76500.25, "PROVEN", "file_trusted")
     assert (period.settlement, period.twap_lookback_s) == ("twap", 60)
     (price,) = published(acts, OraclePrice)
     assert (price.kind, price.price) == ("spot", 76570.0)
+
+
+def test_the_first_strike_ever_seen_proves_nothing_and_says_what_it_waits_for(feed: FilesFeed) -> None:
+    acts = feed.on_file("chainlink.json", contents(price=76570.0, strike=76500.25), NOW)
+    (period,) = published(acts, Period)
+    assert (period.strike, period.strike_state, period.strike_source) == (None, "PENDING", "file_strike_inherited")
+    (told,) = [act for act in acts if isinstance(act, Drop)]
+    assert told.reason == "file_strike_inherited"
+    assert "MM_FEED_FILES_TRUST_STRIKE=true" in told.detail
+    again = feed.on_file("chainlink.json", contents(101, price=76571.0, strike=76500.25), NOW + S)
+    assert (dropped(again), published(again, Period)) == ([], [])
+
+
+def test_a_strike_that_changes_within_its_period_is_proven(feed: FilesFeed) -> None:
+    feed.on_file("chainlink.json", contents(price=76570.0, strike=76400.0), NOW)
+    acts = feed.on_file("chainlink.json", contents(101, price=76571.0, strike=76500.25), NOW + S)
+    assert [(each.strike, each.strike_source) for each in published(acts, Period)] == [(76500.25, "file_change")]
+
+
+def test_a_strike_after_an_absurd_one_is_the_first_that_we_saw(feed: FilesFeed) -> None:
+    assert dropped(feed.on_file("chainlink.json", contents(price=76570.0, strike=-1), NOW)) == ["absurd"]
+    acts = feed.on_file("chainlink.json", contents(101, price=76571.0, strike=76500.25), NOW + S)
+    assert [each.strike_source for each in published(acts, Period)] == ["file_strike_inherited"]
+
+
+def test_a_strike_that_appears_within_its_period_is_proven(feed: FilesFeed) -> None:
+    feed.on_file("chainlink.json", contents(price=76570.0), NOW)
+    acts = feed.on_file("chainlink.json", contents(101, price=76571.0, strike=76500.25), NOW + S)
+    assert [(each.strike, each.strike_source) for each in published(acts, Period)] == [(76500.25, "file_change")]
+
+
+@pytest.mark.parametrize(
+    ("at_s", "price", "state"), [(3, 76530.0, "PROVEN"), (4, 76530.0, "PENDING"), (3, 76540.0, "PENDING")]
+)
+def test_the_first_strike_is_proven_by_the_price_that_we_saw_at_the_start(
+    feed: FilesFeed, at_s: int, price: float, state: str
+) -> None:
+    acts = feed.on_file("chainlink.json", contents(at_s, price=price, strike=76500.25), (START + at_s) * S)
+    assert [each.strike_state for each in published(acts, Period)] == [state]
+
+
+def test_after_a_rollover_a_strike_near_the_price_is_still_the_old_one(feed: FilesFeed) -> None:
+    feed.on_file("chainlink.json", contents(price=76501.0, strike=76500.25), NOW)
+    acts = feed.on_file("chainlink.json", contents(901, price=76501.0, strike=76500.25), (START + 901) * S)
+    assert [each.strike_source for each in published(acts, Period)] == ["file_strike_inherited"]
+
+
+@pytest.mark.parametrize("trust_strike", [True, False])
+def test_a_strike_more_than_five_percent_away_is_refused_whatever_proves_it(trust_strike: bool) -> None:
+    feed = FilesFeed(Series.parse("btc-15m"), assumptions=FileAssumptions(trust_strike=trust_strike))
+    feed.on_file("chainlink.json", contents(price=76500.0), NOW)
+    acts = feed.on_file("chainlink.json", contents(101, price=76500.0, strike=7650.0), NOW + S)
+    assert [(each.strike, each.strike_source) for each in published(acts, Period)] == [
+        (None, "file_strike_implausible")
+    ]
+    assert dropped(acts) == ["file_strike_implausible"]
+    acts = feed.on_file("chainlink.json", contents(102, price=76500.0, strike=76490.0), NOW + 2 * S)
+    assert [each.strike for each in published(acts, Period)] == [76490.0]
+
+
+def test_a_proven_strike_survives_a_price_that_moves_away_from_it(feed: FilesFeed) -> None:
+    feed.on_file("chainlink.json", contents(price=76500.0), NOW)
+    feed.on_file("chainlink.json", contents(101, price=76500.0, strike=76490.0), NOW + S)
+    for second in range(200, 204):
+        feed.on_file("chainlink.json", contents(second, price=82000.0, strike=76490.0), (START + second) * S)
+    assert published(feed.on_timer((START + 210) * S), Period)[0].strike == 76490.0
 
 
 def test_without_a_strike_the_period_is_pending(feed: FilesFeed) -> None:

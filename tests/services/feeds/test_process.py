@@ -18,10 +18,11 @@ def test_the_files_feed_publishes_what_a_collector_writes_and_stops_cleanly(tmp_
     now_ms = time.time_ns() // 1_000_000
     (folder / "coinbase.json").write_text(json.dumps({"price": 76568.5, "timestamp": now_ms}))
     (folder / "chainlink.json").write_text(json.dumps({"price": 76570.0, "timestamp": now_ms, "strike": 76500.0}))
+    variables = {"MM_FEED_FILES_DIR": str(folder), "MM_FEED_FILES_TRUST_STRIKE": "true"}
     seen: dict[type[Message], Message] = {}
     with (
         running("services.broker", bus=bus),
-        running("services.feeds", "files", bus=bus, variables={"MM_FEED_FILES_DIR": str(folder)}),
+        running("services.feeds", "files", bus=bus, variables=variables),
     ):
         subscriber = Subscriber(Endpoints.of(bus), ["SpotQuote.BTC.", "Period.btc-15m.", "Heartbeat.files."])
         events = subscriber.join(20.0)
@@ -35,4 +36,4 @@ def test_the_files_feed_publishes_what_a_collector_writes_and_stops_cleanly(tmp_
     assert isinstance(quote, SpotQuote)
     assert isinstance(period, Period)
     assert (quote.venue, quote.bid) == ("coinbase", 76568.5)
-    assert (period.strike, period.strike_state, period.strike_source) == (76500.0, "PROVEN", "file")
+    assert (period.strike, period.strike_state, period.strike_source) == (76500.0, "PROVEN", "file_trusted")

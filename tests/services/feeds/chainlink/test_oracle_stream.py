@@ -31,12 +31,12 @@ class Stream:
 def test_a_late_tick_enters_the_history_and_never_the_present() -> None:
     stream = Stream()
     stream.tick(0, 100.0)
-    stream.tick(2, 102.0)
-    acts = stream.tick(1, 101.0, at=4.0)
+    stream.tick(2, 100.2)
+    acts = stream.tick(1, 100.1, at=4.0)
     assert published(acts, OraclePrice) == []
     (history,) = published(acts, OracleHistory)
     assert history.seconds == (SECOND, SECOND + 1, SECOND + 2)
-    assert history.prices == (100.0, 101.0, 102.0)
+    assert history.prices == (100.0, 100.1, 100.2)
 
 
 def test_of_two_values_for_one_second_the_later_receipt_wins() -> None:
@@ -55,11 +55,11 @@ def test_the_same_tick_twice_is_a_duplicate() -> None:
 
 def test_the_stamp_nearest_to_the_second_stands_in_the_history() -> None:
     stream = Stream()
-    stream.tick(0.2, 99.0)
+    stream.tick(0.2, 99.9)
     stream.tick(1.0, 100.0)
-    stream.tick(1.2, 101.0)
-    stream.tick(1.4, 102.0)
-    assert stream.history().prices == (99.0, 100.0)
+    stream.tick(1.2, 100.1)
+    stream.tick(1.4, 100.2)
+    assert stream.history().prices == (99.9, 100.0)
 
 
 def test_skipped_seconds_are_a_gap_that_is_told() -> None:
@@ -98,6 +98,64 @@ def test_one_absurd_tick_is_refused() -> None:
     stream.tick(0, 100.0)
     assert dropped(stream.tick(1, 1000.0)) == ["absurd"]
     assert published(stream.tick(2, 100.1), OraclePrice)[0].price == 100.1
+
+
+def test_a_tick_two_percent_away_waits_and_does_not_enter_the_history() -> None:
+    stream = Stream()
+    stream.tick(0, 100.0)
+    assert dropped(stream.tick(1, 102.0)) == ["absurd"]
+    assert published(stream.tick(2, 100.1), OraclePrice)[0].price == 100.1
+    assert stream.history().prices == (100.0, 100.1)
+
+
+def test_a_jump_that_persists_for_three_seconds_is_believed_and_completes_the_history() -> None:
+    stream = Stream()
+    stream.tick(0, 100.0)
+    assert dropped(stream.tick(1, 101.2)) == ["absurd"]
+    assert dropped(stream.tick(2, 101.3)) == ["absurd"]
+    acts = stream.tick(3, 101.1)
+    assert [price.price for price in published(acts, OraclePrice)] == [101.1]
+    assert published(acts, OracleHistory)[0].prices == (100.0, 101.2, 101.3, 101.1)
+    assert published(stream.tick(4, 101.2), OraclePrice)[0].price == 101.2
+
+
+def test_absurd_values_of_one_second_confirm_nothing_however_often_they_come() -> None:
+    stream = Stream()
+    stream.tick(0, 100.0)
+    for part in range(6):
+        assert dropped(stream.tick(1 + part / 10, 150.0)) == ["absurd"]
+    assert dropped(stream.tick(1, 150.0, at=2.0)) == ["absurd"]
+    assert published(stream.tick(2, 100.1), OraclePrice)[0].price == 100.1
+
+
+def test_absurd_ticks_far_apart_or_late_confirm_nothing() -> None:
+    stream = Stream()
+    stream.tick(0, 100.0)
+    assert not any(published(stream.tick(second, 150.0), OraclePrice) for second in (4, 8, 12, 16))
+    stream.tick(20, 100.0)
+    for second in (17, 18, 19):
+        assert dropped(stream.tick(second, 150.0, at=21.0)) == ["absurd"]
+
+
+def test_after_a_minute_of_silence_a_move_of_some_percent_is_no_surprise() -> None:
+    stream = Stream()
+    stream.tick(0, 100.0)
+    assert published(stream.tick(90, 104.0), OraclePrice)[0].price == 104.0
+    assert dropped(stream.tick(200, 150.0)) == ["absurd"]
+
+
+def test_a_snapshot_that_begins_with_an_absurd_tick_is_judged_by_its_middle() -> None:
+    stream = Stream()
+    ticks = [(SECOND * 1000 + 1000 * second, price) for second, price in enumerate((150.0, 100.0, 100.1, 100.0))]
+    acts = stream.stream.on_snapshot(ticks, (SECOND + 5) * S)
+    assert dropped(acts) == ["absurd"]
+    assert published(acts, OracleHistory)[0].prices == (100.0, 100.1, 100.0)
+
+
+def test_a_stamp_more_than_two_seconds_ahead_is_refused() -> None:
+    stream = Stream()
+    assert dropped(stream.tick(10, 100.0, at=7.9)) == ["clock"]
+    assert len(published(stream.tick(10, 100.0, at=8.1), OraclePrice)) == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 30_000), st.floats(99.0, 101.0)), max_size=60))

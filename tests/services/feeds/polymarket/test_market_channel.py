@@ -166,6 +166,26 @@ def test_all_tokens_are_subscribed_in_the_first_message_of_a_connection() -> Non
     assert (greeting["type"], greeting["custom_feature_enabled"], len(greeting["assets_ids"])) == ("market", True, 6)
 
 
+def test_a_period_is_not_refused_while_it_is_asked_for_the_first_time() -> None:
+    venue = Venue()
+    acts = venue.protocol.on_timer(venue.ts_ns)
+    assert [act for act in acts if isinstance(act, Publish) and isinstance(act.message, Period)] == []
+    (told,) = [act for act in acts if isinstance(act, Status) and act.channel == "Period"]
+    assert (told.state, told.reason) == ("DOWN", "not_discovered")
+    later = venue.protocol.on_timer(venue.ts_ns + 3 * NS // 2)
+    refused = [act.message for act in later if isinstance(act, Publish) and isinstance(act.message, Period)]
+    assert [(one.role, one.refusal) for one in refused] == [
+        (role, "not_discovered") for role in ("current", "next", "next2")
+    ]
+
+
+def test_a_period_that_was_asked_for_in_vain_is_refused_at_once() -> None:
+    venue = Venue()
+    venue.answers[f"event:{make.SLUG}"] = lambda: (404, b"")
+    venue.run(0.3)
+    assert venue.period().refusal == "not_listed"
+
+
 def test_tokens_found_later_are_subscribed_on_the_open_connection() -> None:
     venue = Venue()
     venue.answers[f"event:btc-updown-15m-{START + 900}"] = lambda: (404, b"")
@@ -293,7 +313,7 @@ def test_a_history_seen_before_the_rules_proves_the_strike_as_well() -> None:
         kind="twap60",
         venue="x",
         seconds=(START - 1, START),
-        prices=(1.0, 86_000.5),
+        prices=(86_000.0, 86_000.5),
     )
     venue.do(venue.protocol.on_message(history))
     venue.run(0.3)
@@ -336,6 +356,15 @@ def test_sources_that_disagree_leave_the_strike_pending() -> None:
     venue.run(0.3)
     assert venue.period().strike_state == "PENDING"
     assert venue.period().strike_source.startswith("disagreement")
+
+
+def test_the_prints_that_came_before_the_period_was_known_judge_its_own_tick() -> None:
+    venue = Venue()
+    for second in range(START - 62, START - 2):
+        venue.do(venue.protocol.on_oracle("BTC", "spot", second, 86_000.5, ts_recv_ns=venue.ts_ns))
+    venue.do(venue.protocol.on_oracle("BTC", "twap60", START, 86_100.0, ts_recv_ns=venue.ts_ns))
+    venue.run(0.3)
+    assert (venue.period().strike_state, venue.period().strike_source) == ("PENDING", "own_tick_implausible")
 
 
 def test_a_contradicted_strike_is_no_longer_proven() -> None:
@@ -485,6 +514,23 @@ def test_books_that_keep_changing_late_are_stale_until_one_is_on_time() -> None:
     assert venue.state() == ("STALE", "late")
     venue.change()
     assert venue.state() == ("LIVE", "")
+
+
+def test_a_book_whose_changes_are_stamped_ahead_is_stale_and_stamped_with_the_receipt() -> None:
+    venue = live()
+    for _ in range(12):
+        venue.run(0.1)
+        venue.change(at=str(venue.ts_ns // 1_000_000 + 2_000))
+    assert venue.state() == ("STALE", "clock_ahead")
+    assert "clock_ahead" in venue.drops()
+    assert all(book.ts_event_ns <= book.ts_recv_ns for book in venue.published(OutcomeBook))
+
+
+def test_a_trade_stamped_ahead_is_published_with_its_receipt() -> None:
+    venue = live()
+    venue.send(make.trade(timestamp=str(venue.ts_ns // 1_000_000 + 60_000)))
+    assert venue.published(OutcomeTrade)[-1].ts_event_ns == venue.ts_ns
+    assert "clock_ahead" in venue.drops()
 
 
 def test_a_late_book_that_rest_confirms_is_late_no_more() -> None:

@@ -151,3 +151,74 @@ def test_a_proven_strike_always_agrees_with_all_the_latest_evidence(steps: list[
         assert (view.price is not None) == (view.state == "PROVEN")
         if view.price is not None:
             assert all(abs(price - view.price) < 0.1 for price in latest.values())
+
+
+def with_prints(one: Strike, *, missing: frozenset[int] = frozenset(), mean: float = PRICE) -> Strike:
+    """The 60 spot prints of the minute, half of them above their mean and half below."""
+    for index, second in enumerate(range(START_S - 62, START_S - 2)):
+        if second not in missing:
+            one.on_oracle("spot", second, mean + (10.0 if index % 2 else -10.0))
+    return one
+
+
+def test_an_own_tick_that_is_the_mean_of_our_spot_prints_proves_it() -> None:
+    one = with_prints(strike())
+    one.on_oracle("twap60", START_S, PRICE * 1.0004)
+    assert one.view.state == "PROVEN"
+
+
+@pytest.mark.parametrize("missing", [frozenset(), frozenset(range(START_S - 62, START_S - 2, 2))])
+def test_an_own_tick_far_from_the_mean_of_our_spot_prints_proves_nothing(missing: frozenset[int]) -> None:
+    one = with_prints(strike(), missing=missing)
+    one.on_oracle("twap60", START_S, PRICE * 1.0008)
+    assert one.view == ("PENDING", None, "own_tick_implausible")
+
+
+def test_prints_that_come_after_the_own_tick_take_its_proof_away() -> None:
+    one = strike()
+    one.on_oracle("twap60", START_S, PRICE * 1.002)
+    assert one.view.state == "PROVEN"
+    assert with_prints(one).view == ("PENDING", None, "own_tick_implausible")
+
+
+def test_too_few_or_one_sided_prints_judge_nothing() -> None:
+    half = frozenset(range(START_S - 62, START_S - 32))
+    one = with_prints(strike(), missing=half)
+    one.on_oracle("twap60", START_S, PRICE * 1.0008)
+    assert one.view.state == "PROVEN"
+
+
+@pytest.mark.parametrize("offset_s", [-3, -1, 1, 3])
+def test_without_prints_an_own_tick_must_fit_its_neighbors(offset_s: int) -> None:
+    one = strike()
+    one.on_oracle("twap60", START_S + offset_s, PRICE)
+    one.on_oracle("twap60", START_S, PRICE * 1.0008)
+    assert one.view == ("PENDING", None, "own_tick_implausible")
+    fits = strike()
+    fits.on_oracle("twap60", START_S + offset_s, PRICE)
+    fits.on_oracle("twap60", START_S, PRICE * 1.0003)
+    assert fits.view.state == "PROVEN"
+
+
+def test_one_published_source_that_agrees_with_an_implausible_own_tick_proves_it() -> None:
+    one = with_prints(strike())
+    one.on_oracle("twap60", START_S, PRICE * 1.001)
+    assert one.on_published("website", PRICE * 1.001)
+    assert one.view == ("PROVEN", PRICE * 1.001, "own_twap60_tick")
+
+
+def test_two_published_sources_prove_it_against_an_implausible_own_tick() -> None:
+    one = with_prints(strike())
+    one.on_oracle("twap60", START_S, PRICE * 1.001)
+    one.on_published("website", PRICE)
+    assert one.view.reason == "own_tick_implausible"
+    one.on_published("gamma_previous_final", PRICE)
+    assert one.view == View("PROVEN", PRICE, "gamma_previous_final+website")
+
+
+def test_the_mean_is_of_the_prints_the_rule_names_and_no_others() -> None:
+    one = with_prints(strike())
+    for second in (START_S - 63, START_S - 2, START_S - 1, START_S):
+        one.on_oracle("spot", second, 2.0 * PRICE)
+    one.on_oracle("twap60", START_S, PRICE)
+    assert one.view.state == "PROVEN"
