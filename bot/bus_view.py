@@ -38,6 +38,7 @@ class BusView:
 
     def drain(self) -> None:
         """Take what is there now."""
+        self.view.update(Timer(time.time_ns()))  # the time at which what follows was heard
         while events := self._subscriber.receive(0):
             for event in events:
                 self.view.update(event)

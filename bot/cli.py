@@ -63,7 +63,8 @@ examples:
   python3 -m bot.panel --out out                          watch a running bot from a second terminal
 
 files, in the output folder, each replaced atomically at every heartbeat:
-  mm_quotes.json            the quotes that stand, PULL_QUOTES with the reason when none do
+  mm_quotes.json            the quotes that stand, PULL_QUOTES with the reason when none do; a missing file, and
+                            a valid_until in the past, mean PULL_QUOTES too
   mm_quotes.<series>.json   the same for each market, when there are several
   mm_status.json            state and metrics of every part
   logs/<part>.log           one JSON object a line
@@ -130,10 +131,19 @@ def parse(arguments: Sequence[str], defaults: ServiceSettings) -> Options:
     if given.seed is not None and given.seed < 0:
         parser.error(f"--seed {given.seed}: zero or more")
     venues: Venues = given.venues or ("files" if given.files else "sim")
+    if given.replay is not None:
+        idle = [flag for flag, was_given in _without_effect_on_a_replay(given).items() if was_given]
+        if idle:
+            parser.error(f"--replay takes venues and time from the recording: {', '.join(idle)} would do nothing")
+    if given.seed is not None and venues != "sim":
+        parser.error(f"--seed {given.seed}: only simulated venues have a seed (--venues sim), not {venues}")
     if venues == "files" and given.files is None and not os.environ.get("MM_FEED_FILES_DIR"):
         parser.error("--venues files: name the folder with --files DIR")
     if given.files is not None and venues != "files":
         parser.error(f"--files goes with --venues files, not with {venues}")
+    if venues == "files" and len(markets) > 1:
+        names = ", ".join(each.name for each in markets)
+        parser.error(f"--venues files: the folder holds the books of one market, not of {names}: choose with --markets")
     if given.files is not None and not given.files.is_dir():
         parser.error(f"--files {given.files}: not a folder")
     if given.replay is not None and not given.replay.exists():
@@ -155,3 +165,15 @@ def parse(arguments: Sequence[str], defaults: ServiceSettings) -> Options:
         config=given.config,
         overrides=tuple(given.overrides),
     )
+
+
+def _without_effect_on_a_replay(given: argparse.Namespace) -> dict[str, bool]:
+    return {
+        "--dry-run": given.dry_run,
+        "--interval": given.interval is not None,
+        "--venues": given.venues is not None,
+        "--files": given.files is not None,
+        "--duration": given.duration is not None,
+        "--seed": given.seed is not None,
+        "--record": given.record is not None,
+    }

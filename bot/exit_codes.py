@@ -14,6 +14,6 @@ MEANINGS = {
     CRASHED: "a fault of the bot itself",
     CONFIGURATION: "wrong usage or configuration: the message names what, a restart will not help",
     ALREADY_RUNNING: "another bot runs on this output folder",
-    PART_FAILED: "a part died again and again and was given up",
+    PART_FAILED: "a part without which nothing is quoted died again and again and was given up",
     NOTHING_RECORDED: "--replay found no recorded frame",
 }

@@ -30,19 +30,33 @@ class FolderTakenError(Exception):
     """Another bot runs on this folder."""
 
 
+class FolderUnusableError(Exception):
+    """The folder cannot be made or written to; the text names it and says why."""
+
+
+class _Promise(msgspec.Struct):
+    """What a quotes file says of how long it may be relied on; `valid_until` in Unix milliseconds."""
+
+    action: str
+    valid_until: int
+
+
 @contextlib.contextmanager
 def lock_folder(folder: Path, bot: BotFile) -> Iterator[None]:
-    """Hold the folder for one bot. Raises FolderTakenError, which names the pid of the other."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Hold the folder for one bot. Raises FolderTakenError, which names the other's pid, or FolderUnusableError."""
     lock = filelock.FileLock(folder / LOCK_FILE, timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+        replace_file(folder / BOT_FILE, msgspec.json.encode(bot))
     except filelock.Timeout:
         other = read_bot_file(folder)
         who = "another bot" if other is None else f"another bot (pid {other.pid})"
         raise FolderTakenError(f"{who} runs on {folder}: stop it, or choose another folder with --out") from None
+    except OSError as error:
+        lock.release()
+        raise FolderUnusableError(f"cannot write to the output folder {folder}: {error.strerror}") from error
     try:
-        replace_file(folder / BOT_FILE, msgspec.json.encode(bot))
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -58,9 +72,28 @@ def read_bot_file(folder: Path) -> BotFile | None:
         return None
 
 
-def pull_quotes(folder: Path, markets: Sequence[str], *reasons: str) -> None:
-    """Write PULL_QUOTES for every market, on behalf of a sink that does not live."""
-    replace_files(folder, pulled_files(markets, time.time_ns(), *reasons))
+def pull_quotes(folder: Path, markets: Sequence[str], *reasons: str) -> OSError | None:
+    """Write PULL_QUOTES for every market, on behalf of a sink that does not live.
+
+    Returns the fault when the folder refuses; what could not be written is then removed.
+    """
+    try:
+        replace_files(folder, pulled_files(markets, time.time_ns(), *reasons))
+    except OSError as error:
+        return error
+    return None
+
+
+def overdue_s(folder: Path, markets: Sequence[str]) -> float:
+    """For how many seconds a quotes file shows quotes past their `valid_until`, the worst of them; 0 when none does."""
+    now_s = time.time()
+    worst_s = 0.0
+    for name in {name for each in file_names(markets).values() for name in each}:
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            promise = msgspec.json.decode((folder / name).read_bytes(), type=_Promise)
+            if promise.action != "PULL_QUOTES":
+                worst_s = max(worst_s, now_s - promise.valid_until / 1000)
+    return worst_s
 
 
 def quotes_age_s(folder: Path, markets: Sequence[str]) -> float | None:

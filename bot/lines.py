@@ -42,7 +42,7 @@ def _market_fields(view: SystemView, market: MarketView) -> dict[str, Any]:
         "left_s": seconds_left(market, view.now_ns),
         "action": stands.action,
         "reasons": stands.reasons,
-        "fair_value": None if quotes is None or stands.lease_expired else _rounded(quotes.fair_value),
+        "fair_value": None if quotes is None or stands.off_lease else _rounded(quotes.fair_value),
         "call": _touch(stands.call),
         "put": _touch(stands.put),
         "layers": len(stands.call) + len(stands.put),

@@ -20,9 +20,17 @@ from bot import exit_codes
 from bot.bus_view import BusView
 from bot.cli import Options
 from bot.commands import FEEDS, NOT_NEEDED_TO_QUOTE, commands
-from bot.folder_io import BotFile, FolderTakenError, lock_folder, pull_quotes, quotes_age_s
+from bot.folder_io import (
+    BotFile,
+    FolderTakenError,
+    FolderUnusableError,
+    lock_folder,
+    overdue_s,
+    pull_quotes,
+    quotes_age_s,
+)
 from bot.lines import state_line
-from bot.logs_io import cap_log
+from bot.logs_io import LossyText, cap_log
 from bot.panel import Screen, show
 from bot.supervisor import PartState, Supervisor
 from services.sink.view import PartView, SystemView
@@ -33,6 +41,8 @@ from shared.service import configure_logging
 PAPER_NOTICE = "dry run: paper execution comes with the positions release; quoting goes on, nothing fills"
 LINE_EACH_S = 1.0
 WATCH_EACH_S = 0.5
+CHECK_LEASES_EACH_S = 0.25
+OVERDUE_S = 0.5  # a living sink ends a lease within a hundredth of a second
 STARTING_S = 15.0  # a part that starts may be silent
 SINK_SILENT_S = 3.0  # a sink that lives and has not replaced its files for this long hangs
 PART_SILENT_S = 30.0  # so does a part without a heartbeat
@@ -52,6 +62,9 @@ def run_live(options: Options, config: MMConfig) -> int:
         except FolderTakenError as error:
             print(f"mm_bot.py: {error}", file=sys.stderr)
             return exit_codes.ALREADY_RUNNING
+        except FolderUnusableError as error:
+            print(f"mm_bot.py: {error}", file=sys.stderr)
+            return exit_codes.CONFIGURATION
 
 
 @contextlib.contextmanager
@@ -87,7 +100,13 @@ class _Run:
             loop.call_later(self._options.duration_s, self._stop.set)
         if self._options.dry_run:
             self._log.warning(PAPER_NOTICE)
-        work = (self._start(), self._bus_view.follow(), self._display(), self._watch_for_hangs())
+        work = (
+            self._start(),
+            self._bus_view.follow(),
+            self._display(),
+            self._watch_for_hangs(),
+            self._enforce_leases(),
+        )
         tasks = [asyncio.create_task(job) for job in work]
         events = (self._stop, self._supervisor.failed)
         ends = [asyncio.create_task(event.wait()) for event in events]
@@ -115,7 +134,12 @@ class _Run:
 
     def _on_death(self, name: str, reason: str) -> None:
         if name == "sink":
-            pull_quotes(self._options.out, self._options.markets, "sink_down", reason)
+            self._pull_quotes("sink_down", reason)
+
+    def _pull_quotes(self, *reasons: str) -> None:
+        fault = pull_quotes(self._options.out, self._options.markets, *reasons)
+        if fault is not None:
+            self._log.error("cannot write PULL_QUOTES: the quotes files are removed", error=str(fault))
 
     async def _start(self) -> None:
         port = _free_port()
@@ -140,7 +164,16 @@ class _Run:
             await show(screen, self._bus_view.view, self._supervisor.parts)
         while True:
             await asyncio.sleep(LINE_EACH_S)
-            print(state_line(self._bus_view.view, self._supervisor.parts), flush=True)
+            print(state_line(self._bus_view.view, self._supervisor.parts), flush=True, file=LossyText(sys.stdout))
+
+    async def _enforce_leases(self) -> None:
+        """What a sink that hangs leaves undone."""
+        while True:
+            await asyncio.sleep(CHECK_LEASES_EACH_S)
+            late_s = overdue_s(self._options.out, self._options.markets)
+            if late_s > OVERDUE_S:
+                self._log.warning("the sink is silent: quotes stood past their lease", late_s=round(late_s, 2))
+                self._pull_quotes("sink_silent")
 
     async def _watch_for_hangs(self) -> None:
         suspicious = ""
@@ -158,9 +191,12 @@ class _Run:
         parts = self._supervisor.parts
         sink = parts.get("sink")
         age_s = quotes_age_s(self._options.out, self._options.markets)
-        if sink is not None and _lived_s(sink) > STARTING_S and (age_s is None or age_s > SINK_SILENT_S):
-            return "sink: hung: it does not replace its files"
         view = self._bus_view.view
+        heard = view.parts.get("sink")
+        is_mute = heard is None or (view.now_ns - heard.heard_ns) / NS_PER_S > SINK_SILENT_S  # else the disk refuses
+        is_idle = age_s is None or age_s > SINK_SILENT_S
+        if sink is not None and _lived_s(sink) > STARTING_S and is_idle and is_mute:
+            return "sink: hung: it does not replace its files"
         silent = [name for name, part in parts.items() if name in view.parts and _is_hung(part, view.parts[name], view)]
         if not silent:
             return None
@@ -195,11 +231,19 @@ def _logging(options: Options) -> Iterator[FilteringBoundLogger]:
     """Log lines go to standard error; while the panel has the terminal, to `logs/mm_bot.log`."""
     configure_logging("info")
     if not sys.stdout.isatty():
+        structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=LossyText(sys.stderr)))  # type: ignore[arg-type]
         yield structlog.get_logger()
         return
     path = options.out / "logs" / "mm_bot.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     cap_log(path)
-    with path.open("a", encoding="utf-8") as file:
-        structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=file), cache_logger_on_first_use=False)
+    file = path.open("a", encoding="utf-8")
+    structlog.configure(
+        logger_factory=structlog.WriteLoggerFactory(file=LossyText(file)),  # type: ignore[arg-type]
+        cache_logger_on_first_use=False,
+    )
+    try:
         yield structlog.get_logger()
+    finally:
+        with contextlib.suppress(OSError):  # the last lines, on a full disk
+            file.close()

@@ -7,9 +7,35 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import TextIO
 
 MAX_LOG_BYTES = 8 << 20
 _TAIL_BYTES = 16_384
+
+
+class LossyText:
+    """A text file whose full disk costs what is written there and nothing else. A reader that left still raises."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write, or lose it."""
+        try:
+            return self._file.write(text)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or try again at the next."""
+        try:
+            self._file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError:
+            pass
 
 
 def open_log(path: Path) -> int:
@@ -22,7 +48,12 @@ def cap_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> bool:
     """Keep a log that grew too large as `<name>.1` and empty it, whoever has it open; True when it did."""
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > max_bytes:
-            shutil.copyfile(path, path.with_name(path.name + ".1"))
+            kept = path.with_name(path.name + ".1")
+            try:
+                shutil.copyfile(path, kept)
+            except OSError:  # a full disk: the space is needed more than the old lines
+                with contextlib.suppress(OSError):
+                    kept.unlink(missing_ok=True)
             os.truncate(path, 0)
             return True
     return False

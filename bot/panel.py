@@ -37,10 +37,10 @@ LEAST_LADDER, MOST_LADDER = 4, 16  # rows
 
 _ACTION_STYLE: dict[Action, str] = {
     "PULL_QUOTES": "bold white on red3",
-    "WIDEN_SPREADS": "bold black on orange1",
-    "QUOTE_BID_ONLY": "bold black on cyan3",
-    "QUOTE_ASK_ONLY": "bold black on cyan3",
-    "QUOTE_BOTH": "bold black on green3",
+    "WIDEN_SPREADS": "bold grey0 on orange1",
+    "QUOTE_BID_ONLY": "bold grey0 on cyan3",
+    "QUOTE_ASK_ONLY": "bold grey0 on cyan3",
+    "QUOTE_BOTH": "bold grey0 on green3",
 }
 _PHASE_STYLE: dict[PhaseName, str] = {
     "before": "grey50",
@@ -135,7 +135,7 @@ def _header(screen: Screen) -> RenderableType:
 def _market_panel(view: SystemView, market: MarketView, room: int, inside: int) -> RenderableType:
     stands = standing(view, market)
     period = market.periods.get("current")
-    title = Text.assemble((f" {market.series.name} ", "bold"))
+    title = Text.assemble((f" {market.series.name} ", "bold white"))
     if period is not None:
         strike = "strike ?" if period.strike is None else f"strike {period.strike:,.2f}"
         proven = period.strike_state == "PROVEN"
@@ -189,7 +189,7 @@ def _time_line(view: SystemView, market: MarketView) -> Text:
 
 
 def _fair_line(stands: Standing, market: MarketView) -> Text:
-    quotes = None if stands.lease_expired else stands.quotes
+    quotes = None if stands.off_lease else stands.quotes
     line = Text(no_wrap=True, overflow="ellipsis")
     if quotes is None or quotes.fair_value is None:
         return line.append("fair value: none that can be defended", _DIM)
@@ -245,11 +245,11 @@ def _ladder(outcome: Outcome, stands: Standing, market: MarketView, height: int)
 def _ladder_cells(row: LadderRow) -> tuple[Text, ...]:
     price_style = "green3" if row.bid_size else "red3" if row.ask_size else _DIM
     return (
-        _ours(row.our_bid, "bold black on green3"),
+        _ours(row.our_bid, "bold grey0 on green3"),
         Text(f"{row.bid_size:,.0f}" if row.bid_size else "", "green3"),
         Text(f"{row.price:.{row.decimals}f}", f"bold {price_style}"),
         Text(f"{row.ask_size:,.0f}" if row.ask_size else "", "red3"),
-        _ours(row.our_ask, "bold black on red3"),
+        _ours(row.our_ask, "bold grey0 on red3"),
     )
 
 
@@ -468,11 +468,16 @@ async def watch(out: Path, picture: Path | None, *, seconds: float, columns: int
             with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
                 console = Console(record=True, width=columns, height=lines, force_terminal=True, file=nowhere)
                 console.print(Dashboard(screen, bus_view.view, {}))
-                console.save_svg(str(picture), title="python3 mm_bot.py")
+            picture.write_text(_svg(console), encoding="utf-8")
     finally:
         following.cancel()
         bus_view.close()
     return exit_codes.CLEAN
+
+
+def _svg(console: Console) -> str:
+    """What was drawn. Without the attribute some programs (librsvg) drop the spaces that columns begin with."""
+    return console.export_svg(title="python3 mm_bot.py").replace("<svg ", '<svg xml:space="preserve" ', 1)
 
 
 def main() -> int:

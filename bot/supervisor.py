@@ -2,7 +2,7 @@
 
 A part that ends unasked is restarted with capped, jittered back-off; the back-off begins anew once it lived for a
 while. Exit code 2 means that its configuration is wrong: a restart would not help, so the whole bot stops. A part
-that keeps dying young is given up, and the bot stops too.
+that keeps dying young is given up, and the bot stops too, unless it can quote without that part.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from bot import exit_codes
-from bot.commands import Command, python, stop_groups
+from bot.commands import NOT_NEEDED_TO_QUOTE, SIMULATOR, Command, python, stop_groups
 from bot.logs_io import cap_log, last_words, open_log, tail
 
 FIRST_WAIT_S = 0.2
@@ -170,6 +170,10 @@ class Supervisor:
 
     def _fail(self, part: PartState, exit_code: int, message: str) -> None:
         part.phase = "failed"
+        if exit_code == exit_codes.PART_FAILED and part.command.name in NOT_NEEDED_TO_QUOTE:
+            part.last_death = message
+            self._log.error("given up: the bot quotes without it", part=part.command.name, reason=message)
+            return
         if self.failure is None:
             self.failure = Failure(exit_code, message)
             self.failed.set()
@@ -234,4 +238,7 @@ def death_reason(exit_code: int, lines: Sequence[str], kill_reason: str = "") ->
 def configuration_message(name: str, lines: Sequence[str]) -> str:
     """What a part with a wrong configuration printed: its plain lines."""
     plain = [line.strip() for line in lines if not line.lstrip().startswith("{")]
-    return "\n".join(plain[-10:]) or f"{name}: exit 2 without a word: see its log"
+    said = "\n".join(plain[-10:]) or f"{name}: exit 2 without a word: see its log"
+    if name == SIMULATOR and "address already in use" in said:
+        return f"{said}\nanother program took the port that was free a moment ago: start the bot again"
+    return said

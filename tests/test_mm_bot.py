@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -118,6 +119,33 @@ def test_a_second_bot_is_refused_a_dead_sink_pulls_and_returns_and_sigterm_leave
         assert states[-1]["markets"]["btc-15m"]["action"] == "PULL_QUOTES"
     assert content(out / "mm_quotes.json")["reasons"] == ["stopped"]
     assert not [name for name, pid in pids.items() if is_alive(pid)]
+
+
+def test_a_sink_that_hangs_leaves_no_ladder_past_its_lease_and_a_full_disk_none_at_all(tmp_path: Path) -> None:
+    with bot_on_files(tmp_path) as (bot, out):
+        wait_until(lambda: "sink" in pids_of(out))
+        sink = pids_of(out)["sink"]
+        os.kill(sink, signal.SIGSTOP)
+        try:
+            time.sleep(0.1)  # a stop takes effect at once, but not on what another core runs
+            ladder = content(out / "mm_quotes.json") | {"action": "QUOTE_BOTH", "valid_until": time.time_ns() // 10**6}
+            (out / "mm_quotes.json").write_text(json.dumps(ladder))
+            wait_until(lambda: content(out / "mm_quotes.json")["action"] == "PULL_QUOTES")
+            assert content(out / "mm_quotes.json")["reasons"] == ["sink_silent"]
+            assert 500 <= time.time_ns() // 10**6 - ladder["valid_until"] < 3000
+
+            (out / "mm_quotes.json").write_text(json.dumps(ladder))
+            _, hard = resource.prlimit(bot.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(bot.pid, resource.RLIMIT_FSIZE, (0, hard))  # every write of the bot fails
+            wait_until(lambda: not (out / "mm_quotes.json").exists())
+            resource.prlimit(bot.pid, resource.RLIMIT_FSIZE, (hard, hard))
+            assert bot.poll() is None
+        finally:
+            os.kill(sink, signal.SIGCONT)
+        bot.terminate()
+        bot.communicate(timeout=60)
+        assert bot.returncode == 0
+    assert content(out / "mm_quotes.json")["reasons"] == ["stopped"]
 
 
 def test_a_bot_that_is_killed_leaves_no_orphans_and_no_quotes(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ class SinkCore:
                 schedule.written_ns, schedule.changed = 0, True
         for name, schedule in self._schedules.items():
             market = self.view.markets[name]
-            if not schedule.lease_counted and standing(self.view, market).lease_expired:
+            if not schedule.lease_counted and "lease_expired" in standing(self.view, market).reasons:
                 schedule.lease_counted = True
                 schedule.lease_expiries += 1
                 schedule.written_ns = 0  # due now, burst or not
@@ -216,7 +216,7 @@ def quotes_file(view: SystemView, market: MarketView) -> QuotesFile:
     quotes = stands.quotes
     if quotes is None:
         return pulled(market.series.name, now_ms, *stands.reasons)
-    is_defended = not stands.lease_expired and not market.clock_stepped_back
+    is_defended = not stands.off_lease
     return QuotesFile(
         timestamp=now_ms,
         time_to_expiry_seconds=seconds_left(market, view.now_ns),
@@ -232,7 +232,7 @@ def quotes_file(view: SystemView, market: MarketView) -> QuotesFile:
         fair_high=quotes.fair_high if is_defended else None,
         tick_size=quotes.tick_size,
         quoted_at=quotes.ts_recv_ns // _NS_PER_MS,
-        valid_until=quotes.valid_until_ns // _NS_PER_MS,
+        valid_until=market.lease_ends_ns // _NS_PER_MS,
         breakdown=quotes.breakdown,
         inputs=quotes.inputs,
     )
@@ -290,7 +290,7 @@ def market_status(view: SystemView, market: MarketView, lease_expiries: int) -> 
         reasons=stands.reasons,
         phase=market.phase(view.now_ns),
         time_to_expiry_seconds=seconds_left(market, view.now_ns),
-        fair_value=None if stands.quotes is None or stands.lease_expired else stands.quotes.fair_value,
+        fair_value=None if stands.quotes is None or stands.off_lease else stands.quotes.fair_value,
         quotes_age_seconds=None if market.quotes is None else (view.now_ns - market.quotes.ts_recv_ns) / NS_PER_S,
         lease_expiries=lease_expiries,
         periods={role: msgspec.structs.asdict(each) for role, each in market.periods.items()},

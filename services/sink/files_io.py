@@ -1,4 +1,7 @@
-"""Replacing a file so that a reader sees the old content or the new, never a part of either."""
+"""Replacing a file so that a reader sees the old content or the new, never a part of either.
+
+An output file that cannot be replaced is removed, which needs no space: on a full disk no old ladder stays behind.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,17 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def replace_files(folder: Path, files: Iterable[OutputFile]) -> None:
-    """Replace several files of one folder, each on its own. Raises OSError after having tried all of them."""
+    """Replace several files of one folder, each on its own, or remove it: old content never stands.
+
+    Raises OSError after having tried all of them.
+    """
     fault: OSError | None = None
     for name, content in files:
         try:
             replace_file(folder / name, content)
         except OSError as error:
             fault = error
+            with contextlib.suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
     if fault is not None:
         raise fault

@@ -1,13 +1,14 @@
 """What is known about the running system: the last message of each kind, in one object a market, asset and part.
 
-The sink writes its files from it, the panel draws it. `standing` is the one place that decides which quotes stand.
+The sink writes its files from it, the panel draws it. `standing` is the one place that decides which quotes stand. It
+takes no other clock's word for how long: a lease ends at the latest `MAX_LEASE_S` after we heard it, by our own time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from shared.core import Delivery, Event, Timer
 from shared.market import NS_PER_S, Series, phase_at
@@ -36,6 +37,8 @@ from shared.messages import (
 
 SILENT_AFTER_S = 3.5  # parts say each second that they live
 FORGET_AFTER_S = 600.0  # a part that moved away or was renamed leaves the picture
+MAX_LEASE_S = 10.0  # the longest lease a quoter may ask for (`lease_s`)
+CLOCK_STEP_S = 1.0  # a clock that goes back further voids what was heard before
 LEASE_PARTS = ("quoter",)  # the parts without which no lease is renewed; always named when they never spoke
 
 
@@ -75,8 +78,21 @@ class MarketView:
     flow: Flow | None = None
     position: Position | None = None
     quotes: QuoteSet | None = None
-    quotes_heard_ns: int = 0
-    clock_stepped_back: bool = False
+    lease_ends_ns: int = 0
+    lease_fault: Literal["", "lease_implausible", "clock_stepped_back"] = ""
+
+    def take_quotes(self, quotes: QuoteSet, now_ns: int) -> None:
+        """A quote set heard now: its lease is what it asks for, if that is no longer than any lease may be."""
+        longest_ns = now_ns + round(MAX_LEASE_S * NS_PER_S)
+        self.quotes = quotes
+        self.lease_ends_ns = min(quotes.valid_until_ns, longest_ns)
+        self.lease_fault = "lease_implausible" if quotes.valid_until_ns > longest_ns else ""
+
+    def step_clock_back(self, step_ns: int) -> None:
+        """Our clock went back: the lease gains nothing by it, and after a large step there is none."""
+        self.lease_ends_ns -= step_ns
+        if step_ns > CLOCK_STEP_S * NS_PER_S:
+            self.lease_fault = "clock_stepped_back"
 
     def end_ns(self) -> int | None:
         """When the quoted period ends; None before anything is known about it."""
@@ -115,9 +131,9 @@ class SystemView:
             self._take(event.message)
 
     def _advance(self, now_ns: int) -> None:
-        if now_ns < self.now_ns:  # how long the quotes have stood is unknown now: they end
+        if now_ns < self.now_ns:
             for market in self.markets.values():
-                market.clock_stepped_back = True
+                market.step_clock_back(self.now_ns - now_ns)
             for part in self.parts.values():
                 part.heard_ns = min(part.heard_ns, now_ns)
         self.now_ns = now_ns
@@ -169,9 +185,7 @@ class SystemView:
     ) -> None:
         match message:
             case QuoteSet():
-                market.quotes = message
-                market.quotes_heard_ns = self.now_ns
-                market.clock_stepped_back = False
+                market.take_quotes(message, self.now_ns)
             case Period():
                 market.periods[message.role] = message
             case Settlement():
@@ -216,7 +230,7 @@ class Standing(NamedTuple):
     quotes: QuoteSet | None
     call: tuple[Layer, ...]
     put: tuple[Layer, ...]
-    lease_expired: bool = False
+    off_lease: bool = False  # the lease ran out, or was none: the quotes and their fair value are nobody's word now
 
 
 def standing(view: SystemView, market: MarketView) -> Standing:
@@ -224,11 +238,11 @@ def standing(view: SystemView, market: MarketView) -> Standing:
     quotes = market.quotes
     if quotes is None:
         return Standing("PULL_QUOTES", ("starting",), None, (), ())
-    if view.now_ns >= quotes.valid_until_ns:
+    if market.lease_fault:
+        return Standing("PULL_QUOTES", (market.lease_fault,), quotes, (), (), off_lease=True)
+    if view.now_ns >= market.lease_ends_ns:
         reasons = ("lease_expired", silence_text(view))
-        return Standing("PULL_QUOTES", reasons, quotes, (), (), lease_expired=True)
-    if market.clock_stepped_back:
-        return Standing("PULL_QUOTES", ("clock_stepped_back",), quotes, (), ())
+        return Standing("PULL_QUOTES", reasons, quotes, (), (), off_lease=True)
     end_ns = market.end_ns()
     if end_ns is not None and view.now_ns >= end_ns and quotes.action != "PULL_QUOTES":
         return Standing("PULL_QUOTES", ("period_ended",), quotes, (), ())

@@ -71,6 +71,13 @@ def test_a_folder_of_files_implies_its_venue(tmp_path: Path) -> None:
         (("--aggressive", "--scalping"), "not allowed"),
         (("--agressive",), "--agressive"),
         (("--preset", "reckless"), "conservative"),
+        (("--venues", "live", "--seed", "7"), "only simulated venues have a seed"),
+        (("--files", ".", "--seed", "7"), "only simulated venues have a seed"),
+        (("--files", ".", "--markets", "btc-15m,eth-15m"), "one market"),
+        (("--replay", ".", "--duration", "5", "--seed", "1"), "--duration, --seed would do nothing"),
+        (("--replay", ".", "--record", "there", "--dry-run"), "--dry-run, --record would do nothing"),
+        (("--replay", ".", "--interval", "50", "--venues", "sim"), "--interval, --venues would do nothing"),
+        (("--replay", ".", "--files", "."), "--files would do nothing"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(

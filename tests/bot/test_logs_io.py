@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import errno
+import io
 import os
 from pathlib import Path
 
-from bot.logs_io import cap_log, last_words, open_log, tail
+import pytest
+
+from bot.logs_io import LossyText, cap_log, last_words, open_log, tail
 
 
 def test_a_log_that_grew_too_large_is_kept_once_and_its_writer_goes_on(tmp_path: Path) -> None:
@@ -32,3 +36,31 @@ def test_the_last_words_are_the_last_complaint() -> None:
     lines = ['{"event": "crashed", "error": "KeyError", "level": "error"}', '{"event": "stopped", "level": "info"}']
     assert last_words(lines) == "crashed: KeyError"
     assert last_words([]) == ""
+
+
+class _Faulty(io.StringIO):
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def write(self, _text: str) -> int:
+        raise OSError(self._number, os.strerror(self._number))
+
+    def flush(self) -> None:
+        raise OSError(self._number, os.strerror(self._number))
+
+
+def test_a_full_disk_costs_the_line_and_a_reader_that_left_is_told() -> None:
+    full = LossyText(_Faulty(errno.ENOSPC))
+    assert full.write("line") == 4
+    full.flush()
+    with pytest.raises(BrokenPipeError):
+        LossyText(_Faulty(errno.EPIPE)).write("line")
+
+
+def test_a_log_that_cannot_be_kept_is_emptied_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "quoter.log"
+    path.write_bytes(b"x" * 100)
+    path.with_name("quoter.log.1").mkdir()
+    assert cap_log(path, max_bytes=50)
+    assert path.read_bytes() == b""

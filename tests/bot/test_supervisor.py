@@ -123,14 +123,30 @@ def test_a_wrong_configuration_is_not_retried_and_its_message_is_passed_on(tmp_p
 def test_a_part_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
     async def scenario() -> None:
         supervisor = make_supervisor(tmp_path, max_young_deaths=3)
-        supervisor.start([child("flow", "raise RuntimeError('no luck')")])
+        supervisor.start([child("quoter", "raise RuntimeError('no luck')")])
         await supervisor.failed.wait()
         assert supervisor.failure == (
             4,
-            "flow died 3 times in a row; the last time: exit 1: RuntimeError: no luck",
+            "quoter died 3 times in a row; the last time: exit 1: RuntimeError: no luck",
         )
-        assert supervisor.parts["flow"].restarts == 2
+        assert supervisor.parts["quoter"].restarts == 2
         await supervisor.stop()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", ["recorder", "regime"])
+def test_a_part_that_is_not_needed_to_quote_is_given_up_without_the_bot(tmp_path: Path, name: str) -> None:
+    async def scenario() -> None:
+        supervisor = make_supervisor(tmp_path, max_young_deaths=2)
+        supervisor.start([child(name, "raise RuntimeError('no luck')"), child("quoter", LIVES)])
+        part = supervisor.parts[name]
+        await until(lambda: part.phase == "failed")
+        assert (supervisor.failure, supervisor.failed.is_set()) == (None, False)
+        assert part.last_death == f"{name} died 2 times in a row; the last time: exit 1: RuntimeError: no luck"
+        await until(lambda: supervisor.parts["quoter"].phase == "running")
+        await supervisor.stop()
+        assert (part.phase, supervisor.parts["quoter"].phase) == ("failed", "stopped")
 
     asyncio.run(scenario())
 
@@ -200,7 +216,7 @@ def test_a_part_that_cannot_be_started_fails_the_bot(tmp_path: Path, monkeypatch
 
     async def scenario() -> None:
         supervisor = make_supervisor(tmp_path)
-        supervisor.start([child("flow", LIVES)])
+        supervisor.start([child("quoter", LIVES)])
         await supervisor.failed.wait()
         assert supervisor.failure is not None
         assert supervisor.failure.exit_code == 4
@@ -231,3 +247,9 @@ def test_a_death_is_told_in_one_line(exit_code: int, lines: list[str], reason: s
 def test_a_configuration_message_leaves_out_the_log_lines() -> None:
     assert configuration_message("sink", ['{"event": "x"}', "configuration: wrong"]) == "configuration: wrong"
     assert "sink" in configuration_message("sink", [])
+
+
+def test_a_taken_port_of_the_simulator_is_told_with_its_remedy() -> None:
+    said = "simulator: [Errno 98] error while attempting to bind on address ('127.0.0.1', 80): address already in use"
+    assert configuration_message("simulator", [said]).startswith(said)
+    assert "start the bot again" in configuration_message("simulator", [said])

@@ -125,7 +125,7 @@ def test_the_file_has_the_shape_its_readers_know() -> None:
 
 
 def test_time_to_expiry_and_phase_go_on_between_quote_sets() -> None:
-    files = Files().hear(build(Period), quotes_until(400_000)).at(200)
+    files = Files().hear(build(Period), quotes_until(1000)).at(200)
     assert (files.quotes["time_to_expiry_seconds"], files.quotes["phase"]) == (599.8, "early")
     files.at(70_000)
     assert (files.quotes["time_to_expiry_seconds"], files.quotes["phase"]) == (530.0, "mid")
@@ -165,7 +165,7 @@ def test_a_quote_set_that_arrives_already_expired_never_stands() -> None:
 
 
 def test_no_quote_stands_after_the_end_of_its_period() -> None:
-    files = Files().hear(build(Period), quotes_until(700_000)).at(599_999)
+    files = Files().hear(build(Period)).at(599_000).hear(quotes_until(605_000)).at(599_999)
     assert files.quotes["action"] == "QUOTE_BOTH"
     files.at(600_100)
     assert (files.quotes["action"], files.quotes["reasons"]) == ("PULL_QUOTES", ["period_ended"])
@@ -177,6 +177,38 @@ def test_a_clock_that_steps_back_ends_the_quotes_it_would_have_prolonged() -> No
     assert (files.quotes["action"], files.quotes["reasons"]) == ("PULL_QUOTES", ["clock_stepped_back"])
     files.hear(quotes_until(-3_599_000)).at(-3_599_900)
     assert files.quotes["action"] == "QUOTE_BOTH"
+
+
+def test_a_step_back_voids_what_was_heard_before_until_a_plausible_set_comes() -> None:
+    files = Files().hear(quotes_until(1500)).at(1000).at(-3_600_000)
+    in_flight = quotes_until(2500)  # sent before the step, or by a quoter whose clock did not step
+    files.at(-3_599_990).hear(in_flight).at(-3_599_000)
+    assert (files.quotes["action"], files.quotes["reasons"]) == ("PULL_QUOTES", ["lease_implausible"])
+    files.hear(quotes_until(-3_598_000)).at(-3_598_900)
+    assert files.quotes["action"] == "QUOTE_BOTH"
+
+
+def test_a_small_step_back_neither_ends_a_lease_nor_prolongs_it() -> None:
+    files = Files().hear(quotes_until(1500)).at(1000).at(200)
+    assert files.quotes["action"] == "QUOTE_BOTH"
+    assert files.quotes["valid_until"] == NOW // MS + 700
+    assert files.at(700).quotes["reasons"][0] == "lease_expired"
+
+
+def test_several_small_steps_back_do_not_prolong_a_lease_either() -> None:
+    files = Files().hear(quotes_until(1500))
+    for _ in range(3):
+        files.at(600).at(0)
+    assert files.quotes["reasons"][0] == "lease_expired"
+
+
+def test_a_lease_longer_than_any_may_be_is_none() -> None:
+    files = Files().hear(quotes_until(10_001)).at(10)
+    assert (files.quotes["action"], files.quotes["reasons"]) == ("PULL_QUOTES", ["lease_implausible"])
+    assert (files.quotes["quotes"], files.quotes["fair_value"]) == ({"CALL": [], "PUT": []}, None)
+    assert files.at(5000).quotes["reasons"] == ["lease_implausible"]
+    assert files.at(60_000).quotes["action"] == "PULL_QUOTES"
+    assert files.hear(quotes_until(70_000)).at(60_010).quotes["action"] == "QUOTE_BOTH"
 
 
 def test_a_pulling_quote_set_empties_the_ladders_whatever_it_carries() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from pathlib import Path
@@ -44,3 +45,20 @@ def test_one_file_that_fails_does_not_keep_the_others_back(tmp_path: Path) -> No
     with pytest.raises(OSError, match="directory"):
         replace_files(tmp_path, [OutputFile("first.json", b"1"), OutputFile("second.json", b"2")])
     assert (tmp_path / "second.json").read_bytes() == b"2"
+
+
+def test_a_file_that_cannot_be_replaced_is_removed_for_it_may_hold_a_ladder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = OutputFile("mm_quotes.json", b"new")
+    (tmp_path / file.name).write_bytes(b"old ladder")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space"):
+            replace_files(tmp_path, [file])
+    assert list(tmp_path.iterdir()) == []
+    replace_files(tmp_path, [file])
+    assert (tmp_path / file.name).read_bytes() == b"new"
