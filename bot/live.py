@@ -30,11 +30,12 @@ from bot.folder_io import (
     quotes_age_s,
 )
 from bot.lines import state_line
-from bot.logs_io import LossyText, cap_log
+from bot.logs_io import cap_log
 from bot.panel import Screen, show
 from bot.supervisor import PartState, Supervisor
 from services.sink.view import PartView, SystemView
 from shared.config import MMConfig
+from shared.lossy_io import LossyText
 from shared.market import NS_PER_S
 from shared.service import configure_logging
 

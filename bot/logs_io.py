@@ -7,35 +7,9 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TextIO
 
 MAX_LOG_BYTES = 8 << 20
 _TAIL_BYTES = 16_384
-
-
-class LossyText:
-    """A text file whose full disk costs what is written there and nothing else. A reader that left still raises."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    def write(self, text: str) -> int:
-        """Write, or lose it."""
-        try:
-            return self._file.write(text)
-        except BrokenPipeError:
-            raise
-        except OSError:
-            return len(text)
-
-    def flush(self) -> None:
-        """Flush, or try again at the next."""
-        try:
-            self._file.flush()
-        except BrokenPipeError:
-            raise
-        except OSError:
-            pass
 
 
 def open_log(path: Path) -> int:

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from shared.bus import BusTimeoutError, Endpoints, Publisher, Subscriber, close_everything
 from shared.core import Core, Delivery, Event, Timer
+from shared.lossy_io import LossyText
 from shared.messages import AnyMessage, Heartbeat, QuoteSet
 from shared.settings import ServiceSettings, StrictSettings
 from shared.wiring import PART, subscriptions
@@ -54,7 +55,7 @@ def configure_logging(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=LossyText(sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
 

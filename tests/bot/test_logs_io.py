@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.logs_io import LossyText, cap_log, last_words, open_log, tail
+from bot.logs_io import cap_log, last_words, open_log, tail
+from shared.lossy_io import LossyText
 
 
 def test_a_log_that_grew_too_large_is_kept_once_and_its_writer_goes_on(tmp_path: Path) -> None:
