@@ -73,7 +73,7 @@ class Session:
 def trading_cores(config: MMConfig, series: Iterable[Series]) -> dict[str, Core]:
     """The analyzers, the hedger and the quoter for these series, as the live processes build them."""
     markets = [each.name for each in series]
-    cores: dict[str, Core] = {kind: AnalyzerCore(kind, markets) for kind in KINDS}
+    cores: dict[str, Core] = {kind: AnalyzerCore(kind, markets, config) for kind in KINDS}
     cores["hedger"] = HedgerCore(markets)
     cores["quoter"] = QuoterCore(config, markets)
     return cores

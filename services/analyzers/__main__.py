@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from services.analyzers.core import KINDS, AnalyzerCore
-from shared.service import EXIT_CONFIGURATION, run
+from shared.config import MMConfig
+from shared.service import EXIT_CONFIGURATION, Runtime, run
 
 
 def main(arguments: list[str]) -> None:
@@ -14,7 +15,13 @@ def main(arguments: list[str]) -> None:
     if not chosen:
         print(f"usage: python -m services.analyzers {{{'|'.join(KINDS)}}}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIGURATION)
-    run(chosen[0], lambda runtime: AnalyzerCore(chosen[0], [each.name for each in runtime.series]))
+
+    def make(runtime: Runtime) -> AnalyzerCore:
+        text = runtime.settings.config_json
+        config = MMConfig.model_validate_json(text) if text else MMConfig()
+        return AnalyzerCore(chosen[0], [each.name for each in runtime.series], config)
+
+    run(chosen[0], make)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from services.analyzers.flow_analyzer import FlowAnalyzer
 from services.analyzers.lead_lag_analyzer import LeadLagAnalyzer
 from services.analyzers.reaction import NOTHING, URGENT, Analyzer, Reaction
 from services.analyzers.regime_analyzer import RegimeAnalyzer
-from services.analyzers.volatility_analyzer import VolatilityAnalyzer
+from services.analyzers.volatility_analyzer import VolatilityAnalyzer, settings_of
+from shared.config import MMConfig
 from shared.core import Delivery, Event, Gap, Timer
 from shared.kernel import layout_of, pack_state, unpack_state
 from shared.market import Series
@@ -33,26 +34,33 @@ SIGNAL_NS = 200_000_000  # signals that changed, at most this often
 REPEAT_NS = 1_000_000_000  # unchanged signals again, on timers
 CHECKPOINT_NS = 5_000_000_000
 
-_MAKERS: dict[Kind, Callable[[str], Analyzer]] = {
-    "lead_lag": LeadLagAnalyzer,
-    "regime": RegimeAnalyzer,
-    "volatility": VolatilityAnalyzer,
-    "flow": FlowAnalyzer,
+_MAKERS: dict[Kind, Callable[[str, MMConfig | None], Analyzer]] = {
+    "lead_lag": lambda market, _: LeadLagAnalyzer(market),
+    "regime": lambda market, _: RegimeAnalyzer(market),
+    "volatility": lambda market, config: VolatilityAnalyzer(market, settings_of(config) if config else None),
+    "flow": lambda market, _: FlowAnalyzer(market),
 }
 
 
 class _Desk:
     """One market's analyzer and its publishing schedule."""
 
-    def __init__(self, kind: Kind, market: str) -> None:
+    def __init__(self, kind: Kind, market: str, config: MMConfig | None) -> None:
         self.kind = kind
         self.series = Series.parse(market)
-        self.analyzer = _MAKERS[kind](market)
+        self.analyzer = _MAKERS[kind](market, config)
         self.dtype: np.dtype[Any] = np.dtype(
-            [("signal_ns", "i8"), ("checkpoint_ns", "i8"), ("changed", "i8"), ("analyzer", self.analyzer.STATE)],
+            [
+                ("signal_ns", "i8"),
+                ("checkpoint_ns", "i8"),
+                ("event_ns", "i8"),
+                ("changed", "i8"),
+                ("analyzer", self.analyzer.STATE),
+            ],
             align=True,
         )
         self._signal_ns = 0
+        self._event_ns = 0  # of the newest input: the time of what a signal says
         self._checkpoint_ns = 0
         self._changed = False
         self._period: Delivery | None = None
@@ -68,10 +76,12 @@ class _Desk:
         """What is due now."""
         messages: list[AnyMessage] = []
         self._changed = self._changed or reaction != NOTHING
+        if reaction != NOTHING and not repeat:
+            self._event_ns = max(self._event_ns, min(ts_event_ns, now_ns))
         waited_ns = abs(now_ns - self._signal_ns)
         due = (self._changed and waited_ns >= SIGNAL_NS) or (repeat and waited_ns >= REPEAT_NS)
         if due or reaction == URGENT:
-            messages.append(self.analyzer.signal(ts_event_ns, now_ns))
+            messages.append(self.analyzer.signal(self._event_ns or ts_event_ns, now_ns))
             self._signal_ns = now_ns
             self._changed = False
         if self._checkpoint_ns == 0:
@@ -87,6 +97,7 @@ class _Desk:
         whole = np.zeros(1, self.dtype)
         whole["signal_ns"] = self._signal_ns
         whole["checkpoint_ns"] = self._checkpoint_ns
+        whole["event_ns"] = self._event_ns
         whole["changed"] = self._changed
         whole["analyzer"] = self.analyzer.record
         return Checkpoint(
@@ -103,6 +114,7 @@ class _Desk:
         whole = unpack_state(checkpoint.state, dtype=self.dtype, layout=checkpoint.layout)
         self._signal_ns = int(whole["signal_ns"][0])
         self._checkpoint_ns = int(whole["checkpoint_ns"][0])
+        self._event_ns = int(whole["event_ns"][0])
         self._changed = bool(whole["changed"][0])
         self.analyzer.record[:] = whole["analyzer"]
         self.analyzer.reload()
@@ -111,10 +123,14 @@ class _Desk:
 
 
 class AnalyzerCore:
-    """One kind of analyzer for the given markets; a `shared.core.Core`."""
+    """One kind of analyzer for the given markets; a `shared.core.Core`.
 
-    def __init__(self, kind: Kind, markets: Iterable[str]) -> None:
+    `config`: the market maker's, for the settings that both must share; None: the analyzers' own defaults.
+    """
+
+    def __init__(self, kind: Kind, markets: Iterable[str], config: MMConfig | None = None) -> None:
         self.kind = kind
+        self._config = config
         self._desks: dict[str, _Desk] = {}
         self._by_asset: dict[str, list[_Desk]] = {}
         self._seen: dict[str, tuple[int, int]] = {}
@@ -129,7 +145,7 @@ class AnalyzerCore:
     def adopt(self, market: str) -> None:
         """Analyze this market too, from cold (or `restore` its last checkpoint next). Raises ValueError on a name
         that is not a series."""
-        desk = _Desk(self.kind, market)
+        desk = _Desk(self.kind, market, self._config)
         self._desks.setdefault(desk.series.name, desk)
         self._index()
 

@@ -73,6 +73,7 @@ def on_quote(
     """Take one spot quote; True when it was the leading venue's."""
     state = states[0]
     settings = configs[0]
+    ts_event_ns = spot_source.event_time(state.source, settings.source, index, ts_event_ns, ts_recv_ns)
     verdict = spot_source.admit(state.source, settings.source, index, ts_event_ns, ts_recv_ns)
     if verdict <= 0:
         return False
@@ -87,6 +88,7 @@ def on_book(states: State, configs: State, ts_event_ns: int, ts_recv_ns: int, mi
     """Take CALL's mid (NaN: not two-sided); False for a book older than the last."""
     state = states[0]
     settings = configs[0]
+    ts_event_ns = min(ts_event_ns, ts_recv_ns)
     if ts_event_ns < state.book_event_ns:
         return False
     state.book_event_ns = ts_event_ns
@@ -110,6 +112,7 @@ def on_trade(
     """Take one public trade; False for a repeated one (`trade_hash` 0: unknown id) or one older than its stream."""
     state = states[0]
     settings = configs[0]
+    ts_event_ns = min(ts_event_ns, ts_recv_ns)
     if ts_event_ns < state.trade_event_ns[side]:
         return False
     if trade_hash > 0:

@@ -309,20 +309,38 @@ def judge_pair(state: Record, config: Config, pair: int, elapsed_s: float) -> No
 
 
 @kernel
-def outruns(state: Record, config: Config, one: int, other: int) -> bool:
-    """Whether venue `one` leads venue `other`, by their own pair; by height over the oracle when that is undecided."""
+def lead_over(state: Record, config: Config, one: int, other: int) -> float:
+    """By how many seconds venue `one` leads venue `other` (below 0: is led), by their own pair; 0 when undecided."""
     low = min(one, other)
     high = max(one, other)
     pair = 3 if high == 2 else (4 if low == 1 else 5)
     lead_s = state.used_lag_s[pair] if low == one else -state.used_lag_s[pair]
-    if state.accepted[pair] > 0 and abs(lead_s) >= config.min_lead_s:
+    return float(lead_s) if state.accepted[pair] > 0 and abs(lead_s) >= config.min_lead_s else 0.0
+
+
+@kernel
+def outruns(state: Record, config: Config, one: int, other: int) -> bool:
+    """Whether venue `one` leads venue `other`, by their own pair; by height over the oracle when that is undecided."""
+    lead_s = lead_over(state, config, one, other)
+    if lead_s != 0.0:
         return bool(lead_s > 0.0)
     return bool(state.peak_rho[one - 1] > state.peak_rho[other - 1])
 
 
 @kernel
+def is_led(state: Record, config: Config, stream: int) -> bool:
+    """Whether another venue that still ticks leads this one: it follows, whoever was first proven over the oracle."""
+    gap_bins = int(config.max_gap_s / BIN_S)
+    for other in range(1, STREAMS):
+        ticks = state.last_bin[other] > 0 and state.head_bin - state.last_bin[other] <= gap_bins
+        if other != stream and ticks and lead_over(state, config, other, stream) > 0.0:
+            return True
+    return False
+
+
+@kernel
 def evaluate(state: Record, config: Config) -> None:
-    """Judge all pairs, then name the leader; a challenger must win three evaluations in a row."""
+    """Judge all pairs, then name the leader, which nobody leads; a challenger must win three evaluations in a row."""
     elapsed_s = (state.head_bin - state.evaluated_bin) * BIN_S
     state.evaluated_bin = state.head_bin
     for pair in range(PAIRS):
@@ -330,6 +348,7 @@ def evaluate(state: Record, config: Config) -> None:
     best = 0
     for stream in range(1, STREAMS):
         leads = state.accepted[stream - 1] > 0 and state.used_lag_s[stream - 1] >= config.min_lead_s
+        leads = leads and not is_led(state, config, stream)
         if leads and (best == 0 or outruns(state, config, stream, best)):
             best = stream
     current = state.leader

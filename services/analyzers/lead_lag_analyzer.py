@@ -64,7 +64,8 @@ class LeadLagAnalyzer:
         if abs(message.ts_event_ns - message.ts_recv_ns) > MAX_CLOCK_ERROR_NS:
             return NOTHING
         self._inputs[delivery.topic] = delivery.seq
-        evaluated = on_tick(self.record, self._config, stream, message.ts_event_ns, log_price)
+        ts_ns = min(message.ts_event_ns, message.ts_recv_ns)  # a stamp ahead of us would silence those after it
+        evaluated = on_tick(self.record, self._config, stream, ts_ns, log_price)
         return CHANGED if evaluated else NOTHING
 
     def observe_gap(self, topic: str) -> None:

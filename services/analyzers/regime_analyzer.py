@@ -40,6 +40,7 @@ def on_quote(states: State, configs: State, index: int, ts_event_ns: int, ts_rec
     """Take one quote; -1 not used, 0 used, 1 when a sample was counted, 2 when the regime changed."""
     state = states[0]
     settings = configs[0]
+    ts_event_ns = spot_source.event_time(state.source, settings.source, index, ts_event_ns, ts_recv_ns)
     verdict = spot_source.admit(state.source, settings.source, index, ts_event_ns, ts_recv_ns)
     if verdict <= 0:
         return -1

@@ -1,7 +1,8 @@
 """Which venue's mid is *the* spot price: the leading one, else the best-ranked venue that is alive.
 
 Returns are never computed across two venues: a change of venue is announced, and the estimators re-anchor.
-A quote that is not newer than the last one of its venue (by the venue's clock) is ignored.
+A quote that is not newer than the last one of its venue (by the venue's clock) is ignored. A stamp ahead of our own
+receipt counts as our receipt, and what we receive after it as newer, whatever its stamp.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ STATE = np.dtype(
         ("rank", "i8", (MAX_VENUES,)),
         ("event_ns", "i8", (MAX_VENUES,)),
         ("seen_ns", "i8", (MAX_VENUES,)),
+        ("ahead_ns", "i8", (MAX_VENUES,)),  # our receipt of the last quote stamped ahead of it
         ("chosen", "i8"),  # index + 1; 0 is none
         ("leader", "i8"),  # index + 1; 0 is none
     ],
@@ -41,6 +43,20 @@ class Config(NamedTuple):
 
     fallback_s: float = 5.0
     clock_s: float = 10.0
+
+
+@kernel
+def event_time(state: Record, config: Config, index: int, ts_event_ns: int, ts_recv_ns: int) -> int:
+    """The instant that a quote counts for: its stamp, our receipt when that is earlier; just after the last quote when
+    an earlier stamp was ahead of our receipt, so that its error silences nothing."""
+    if ts_event_ns - ts_recv_ns > config.clock_s * 1e9:
+        return ts_event_ns  # a broken clock, which `admit` refuses
+    if ts_event_ns > ts_recv_ns:
+        state.ahead_ns[index] = ts_recv_ns
+        ts_event_ns = ts_recv_ns
+    if ts_event_ns <= state.ahead_ns[index] <= ts_recv_ns:
+        return int(max(ts_event_ns, state.event_ns[index] + 1))
+    return ts_event_ns
 
 
 @kernel

@@ -14,8 +14,10 @@ from services.analyzers.config_record import config_record
 from services.analyzers.reaction import CHANGED, NOTHING, URGENT, Reaction
 from services.analyzers.record_text import read_text, write_text
 from shared import digital, projection
+from shared.config import MMConfig
 from shared.core import Delivery
 from shared.kernel import Record, State, kernel
+from shared.market import NS_PER_S
 from shared.messages import LeadLag, OracleHistory, OraclePrice, OutcomeBook, Period, SpotQuote, Volatility
 
 SLUG_BYTES = 64
@@ -44,7 +46,8 @@ STATE = np.dtype(
 
 class Settings(NamedTuple):
     """The estimators' settings, and: the settlement window's `offset_s` (the last print that counts, before the end);
-    the lead of the venue over the oracle until one is known (`default_lead_s`); how old a mid may be (`fresh_s`);
+    the lead of the venue over the oracle until one is known (`default_lead_s`); how old a mid may be (`fresh_s`), and
+    how old before nothing is warm (`silent_s`: longer than a hand-over to another venue takes);
     `forecast_error`, what a perfect estimate of the past still misses of the coming minutes (relative); and the most
     that the market's view may weigh (`implied_cap`)."""
 
@@ -56,8 +59,21 @@ class Settings(NamedTuple):
     offset_s: float = 3.0
     default_lead_s: float = 1.5
     fresh_s: float = 2.0
+    silent_s: float = 5.5
     forecast_error: float = 0.10
     implied_cap: float = 0.5
+
+
+def settings_of(config: MMConfig) -> Settings:
+    """The settings that the quoter shares: the settlement window, the lead, and how long an alarm stands at least.
+
+    `vol_spike_threshold` has no counterpart: the alarm is relative to the volatility, and its `floor` only a least.
+    """
+    return Settings(
+        spike=spike.Config(cooldown_s=config.vol_pullback_seconds),
+        offset_s=config.window_offset_s,
+        default_lead_s=config.default_lead_s,
+    )
 
 
 @kernel
@@ -86,6 +102,7 @@ def on_quote(states: State, configs: State, index: int, ts_event_ns: int, ts_rec
     """Take one quote of one venue; -1 refused, 0 alarm only, 1 counted, +2 when the alarm changed."""
     state = states[0]
     settings = configs[0]
+    ts_event_ns = spot_source.event_time(state.source, settings.source, index, ts_event_ns, ts_recv_ns)
     verdict = spot_source.admit(state.source, settings.source, index, ts_event_ns, ts_recv_ns)
     if verdict < 0:
         return -1
@@ -127,13 +144,17 @@ def on_time(states: State, configs: State, ts_ns: int) -> bool:
 
 @kernel
 def on_print(states: State, configs: State, stamp_ns: int, log_print: float) -> None:
-    """Take one spot print of the oracle: the settlement window, and the projection of the venue."""
+    """Take one spot print of the oracle: the projection of the venue, and the settlement window unless that doubts it
+    (a history that repeats it confirms it)."""
     state = states[0]
     settings = configs[0]
-    if state.is_twap > 0:
-        digital.observe_print(state.windows, 1, stamp_ns, log_print)
+    venue = state.projection[0]
+    was_warm = venue.updates >= settings.projection.prints_to_warm
+    refused = venue.refused
     if state.mid_ns > 0:
         projection.observe_oracle(state.projection, settings.projection, stamp_ns, log_print, state.lead_s)
+    if state.is_twap > 0 and not (was_warm and venue.refused > refused):
+        digital.observe_print(state.windows, 1, stamp_ns, log_print)
 
 
 @kernel
@@ -190,6 +211,7 @@ def read(states: State, configs: State, now_ns: int) -> tuple[float, float, floa
     sigma, relative_error = implied_volatility.blend(
         realized, realized_error, implied, implied_error, settings.implied_cap
     )
+    warm = warm and state.mid_ns > 0 and abs(now_ns - state.mid_ns) * 1e-9 <= settings.silent_s
     until_ns = 0
     for j in range(len(state.spikes)):
         until_ns = max(until_ns, spike.until_ns(state.spikes[j], settings.spike))
@@ -232,7 +254,8 @@ class VolatilityAnalyzer:
         elif isinstance(message, OutcomeBook):
             reaction = self._observe_book(message)
         elif isinstance(message, OraclePrice):
-            if message.kind == "spot" and message.price > 0.0:
+            is_possible = message.ts_event_ns <= message.ts_recv_ns + NS_PER_S  # a future stamp would silence the next
+            if message.kind == "spot" and message.price > 0.0 and is_possible:
                 log_print = math.log(message.price)
                 on_print(self.record, self._config, message.ts_event_ns, log_print)
                 reaction = CHANGED
@@ -297,7 +320,14 @@ class VolatilityAnalyzer:
         return CHANGED
 
     def observe_gap(self, topic: str) -> None:
-        """Prices are levels: the next sample's return is right however many were lost; long silences re-anchor."""
+        """Prices are levels: the next sample's return is right however many were lost; long silences re-anchor.
+
+        Until the next quote of the chosen venue its mid is unknown, and nothing is warm.
+        """
+        kind, _, rest = topic.partition(".")
+        source = rest.partition(".")[2]
+        if kind == "SpotQuote" and self._venues.index_of(source) == self._state["source"]["chosen"] - 1:
+            self._state["mid_ns"] = 0
 
     def observe_time(self, ts_ns: int) -> Reaction:
         """Time passed: a standing alarm may end."""

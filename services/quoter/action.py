@@ -36,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     Rule("oracle_feed_not_live", _PULL, "the oracle's feed is not live, or silent about it"),
     Rule("oracle_gap", _PULL, "oracle messages were lost; waiting for the next"),
     Rule("oracle_stale", _PULL, "the last oracle price is too old"),
+    Rule("oracle_doubted", _PULL, "the last oracle price is far from what the exchanges allow; waiting for the next"),
     Rule("spot_missing", _PULL, "no exchange's quote was seen"),
     Rule("spot_feed_not_live", _PULL, "no exchange feed is live"),
     Rule("spot_gap", _PULL, "exchange quotes were lost; waiting for the next"),

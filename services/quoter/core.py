@@ -3,7 +3,9 @@
 One `AssetPrices` an asset and one `MarketQuoter` a market, made at the start; one `PeriodQuotes` a period, made when it
 is announced, dropped after its end. Not quoting is the default: every reason in `action.py` that holds is named.
 
-Time is the latest `ts_recv_ns` or Timer seen; there is no clock here.
+Time is the latest Timer, or a `ts_recv_ns` at most `CLOCK_SLACK_NS` ahead of it; there is no clock here. A Timer
+further back than that says that the clock was set back: nothing that was received has a known age any more, and all of
+it is missing until it comes again.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from services.quoter.market_quoter import MarketQuoter
 from services.quoter.signals import Signal
 from shared.config import MMConfig
 from shared.core import Delivery, Event, Gap, Timer
-from shared.market import Series
+from shared.market import NS_PER_S, Series
 from shared.messages import (
     AnyMessage,
     FeedStatus,
@@ -35,6 +37,7 @@ from shared.messages import (
 from shared.projection import Config as ProjectionConfig
 
 _HOT = frozenset({SpotQuote, OutcomeBook})  # these say themselves whether they change what the inputs allow
+CLOCK_SLACK_NS = NS_PER_S  # a receipt this far ahead of the last Timer moves time; a Timer this far back does not
 _NOBODY: tuple[MarketQuoter, ...] = ()
 
 
@@ -46,6 +49,7 @@ class QuoterCore:
             raise ValueError("the quoter needs at least one market, such as btc-15m")
         self.config = config
         self.now_ns = 0
+        self._timer_ns = 0
         projection = ProjectionConfig()
         self.assets: dict[str, AssetPrices] = {}
         self.markets: dict[str, MarketQuoter] = {}
@@ -79,16 +83,19 @@ class QuoterCore:
         if isinstance(event, Delivery):
             message = event.message
             trigger, at_ns = event.topic, message.ts_recv_ns
-            self.now_ns = max(self.now_ns, at_ns)
+            self._advance(at_ns)
             take = self._takers.get(type(message))
             touched = _NOBODY if take is None else take(message, event)
             is_hot = type(message) in _HOT
         else:
             at_ns = event.ts_ns
-            self.now_ns = max(self.now_ns, at_ns)
             is_hot = isinstance(event, Timer)
-            trigger = "Timer" if isinstance(event, Timer) else event.topic
-            touched = tuple(self.markets.values()) if isinstance(event, Timer) else self._take_gap(event)
+            if isinstance(event, Timer):
+                self._take_timer(at_ns)
+                trigger, touched = "Timer", tuple(self.markets.values())
+            else:
+                self._advance(at_ns)
+                trigger, touched = event.topic, self._take_gap(event)
         quotes: list[AnyMessage] = []
         for market in touched:
             if not is_hot:
@@ -97,6 +104,30 @@ class QuoterCore:
             if quote is not None:
                 quotes.append(quote)
         return quotes
+
+    def signal_ages(self, now_ns: int) -> dict[tuple[str, str], float]:
+        """Seconds since the data behind each signal, by (market, signal); what was never said is left out."""
+        return {
+            (market.name, signal): age_s
+            for market in self.markets.values()
+            for signal, age_s in market.signals.ages_s(now_ns).items()
+        }
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def _advance(self, at_ns: int) -> None:
+        if self._timer_ns == 0 or at_ns <= self._timer_ns + CLOCK_SLACK_NS:
+            self.now_ns = max(self.now_ns, at_ns)
+
+    def _take_timer(self, ts_ns: int) -> None:
+        self._timer_ns = ts_ns
+        if ts_ns < self.now_ns - CLOCK_SLACK_NS:
+            self.now_ns = ts_ns
+            for prices in self.assets.values():
+                prices.forget()
+            for market in self.markets.values():
+                market.forget()
+        self.now_ns = max(self.now_ns, ts_ns)
 
     # -- prices of an asset ------------------------------------------------------------------------------------------
 
@@ -130,7 +161,7 @@ class QuoterCore:
             return _NOBODY
         markets = self._of_asset[price.asset]
         for market in markets:
-            market.take_prints([taken])
+            market.take_prints(taken)
         return self._note(markets, event)
 
     def _take_oracle_history(self, history: OracleHistory, event: Delivery) -> Sequence[MarketQuoter]:

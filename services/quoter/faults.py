@@ -61,6 +61,8 @@ class FaultFinder:
         doubts = [*self._of_regime(regime), *self._of_flow(flow, regime)]
         labels.extend(doubts)
         choice = self._choose_venue(now_ns, labels)
+        if self._prices.is_doubted or (choice.venue is not None and self._prices.refuses(choice.venue)):
+            labels.append("oracle_doubted")
         counted = ("regime_missing", "extreme_momentum", "flow_missing", "volatility_disagreement")
         action, reasons = decide(labels)
         return Judgment(
@@ -170,11 +172,12 @@ class FaultFinder:
             return
         if flow is None:
             yield "flow_missing"
-        elif flow.toxicity >= config.extreme_toxicity:
+            return
+        if flow.toxicity >= config.extreme_toxicity:
             yield "extreme_toxicity"
         elif flow.toxicity >= config.high_toxicity:
             yield "high_toxicity"
-        elif flow.toxicity >= config.medium_toxicity and config.techniques.regime and regime is not None:
+        if flow.toxicity >= config.medium_toxicity and config.techniques.regime and regime is not None:
             if regime.momentum_z >= config.directional_momentum_z:
                 yield "momentum_up"
             elif regime.momentum_z <= -config.directional_momentum_z:

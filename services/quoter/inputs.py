@@ -51,9 +51,15 @@ class Input(Generic[MessageT]):
         self.has_gap = False
 
     def take(self, message: MessageT, now_ns: int) -> None:
-        """A new message heals a gap."""
+        """A new message heals a gap. Its age counts from its receipt by the feed, never from a future one."""
         self.message = message
-        self.recv_ns = now_ns
+        self.recv_ns = min(message.ts_recv_ns, now_ns)
+        self.has_gap = False
+
+    def forget(self) -> None:
+        """As if nothing had been received."""
+        self.message = None
+        self.recv_ns = 0
         self.has_gap = False
 
     def is_usable(self, now_ns: int, limit_ns: int) -> bool:

@@ -56,6 +56,9 @@ class Standing(NamedTuple):
     ts_ns: int
 
 
+_NOTHING_SAID = Standing("", "PULL_QUOTES", (), None, None, 0)
+
+
 class MarketQuoter:
     """Made at the start, one a market."""
 
@@ -76,7 +79,7 @@ class MarketQuoter:
         self._settings = settings_of(config, projection)
         self._no_venue = new_venue()
         self._ladders = LadderBook()
-        self._standing = Standing("", "PULL_QUOTES", (), None, None, 0)
+        self._standing = _NOTHING_SAID
         self._pulls_final = config.techniques.phases and not config.quote_final_phase
         self._projects = config.techniques.oracle_projection
         self._book_ns = nanoseconds(config.limits.book_s)
@@ -173,6 +176,16 @@ class MarketQuoter:
                 if outcome == source:
                     held.has_gap = True
         return source in ("CALL", "PUT")
+
+    def forget(self) -> None:
+        """Time was set back: everything that was received is of unknown age. The periods stay."""
+        self.signals.forget()
+        for period in self.periods.values():
+            period.forget()
+        self.pending_books.clear()
+        self.leading = None
+        self._judgment, self.recheck_ns = None, 0
+        self._standing = _NOTHING_SAID
 
     # -- the answer --------------------------------------------------------------------------------------------------
 

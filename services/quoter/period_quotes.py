@@ -118,9 +118,10 @@ class PeriodQuotes:
             case Volatility():
                 blended = self._config.techniques.volatility
                 sigma = signal.sigma_per_sqrt_s if blended else signal.realized_per_sqrt_s
-                known = signal.warm and sigma is not None and sigma > 0.0
+                error = signal.relative_error  # an estimate that cannot say how wrong it is, is none
+                known = signal.warm and sigma is not None and sigma > 0.0 and error is not None
                 record["sigma"] = sigma if known else 0.0
-                record["sigma_error"] = signal.relative_error or 0.0
+                record["sigma_error"] = error if known else 0.0
             case Regime():
                 record["regime"] = REGIME_INDEX[signal.regime]
                 record["drift_per_s"] = signal.drift_per_s
@@ -132,6 +133,15 @@ class PeriodQuotes:
                 record["put_shares"] = signal.put_shares
             case _:
                 pass
+
+    def forget(self) -> None:
+        """Time was set back: the books, and since when they were wrong, are unknown."""
+        for held in self.books.values():
+            held.forget()
+        self.book_fault = None
+        self.mirror_broken_since_ns = 0
+        self.market["book_mid"] = 0.0
+        self.market["disagrees_since_ns"] = 0
 
     # -- books -------------------------------------------------------------------------------------------------------
 

@@ -120,7 +120,8 @@ def write_value(
             venue, config["basis_drift_per_sqrt_s"], config["prints_to_warm"], now_ns, lead_s
         )
         if projected:
-            ref_sd = error
+            quote_age_s = max(now_ns - venue[0]["ts_ns"], 0) * 1e-9  # over which the venue may have moved unseen
+            ref_sd = math.sqrt(error * error + sigma * sigma * quote_age_s)
             ref_ns = max(now_ns + int(lead_s * 1e9), oracle_ns)
             mean, sensitivity, variance_s, missing = settlement_law(
                 windows, averaged, strike_known, strike_log, start_ns, end_ns, ref_ns, ref_log

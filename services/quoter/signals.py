@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.quoter.inputs import Input
+from shared.market import NS_PER_S
 from shared.messages import FeedStatus, Flow, LeadLag, Position, Regime, RegimeName, Volatility
 
 Signal = Volatility | Regime | Flow | LeadLag | Position
@@ -35,6 +36,23 @@ class Signals:
                 self.lead_lag.take(signal, now_ns)
             case Position():
                 self.position.take(signal, now_ns)
+
+    def forget(self) -> None:
+        """As if nothing had been received."""
+        for held in (self.volatility, self.regime, self.flow, self.lead_lag, self.position):
+            held.forget()
+        self.call_status.forget()
+        self.put_status.forget()
+
+    def ages_s(self, now_ns: int) -> dict[str, float]:
+        """Seconds since the data behind each signal, by its name; what was never said is left out."""
+        held = {
+            "volatility": self.volatility.message,
+            "regime": self.regime.message,
+            "flow": self.flow.message,
+            "lead_lag": self.lead_lag.message,
+        }
+        return {name: (now_ns - signal.ts_event_ns) / NS_PER_S for name, signal in held.items() if signal is not None}
 
     def take_status(self, status: FeedStatus, part: str, now_ns: int) -> bool:
         """Take the health of one outcome's book stream; False when it is another stream."""

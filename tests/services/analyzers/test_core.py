@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from services.analyzers.core import CHECKPOINT_NS, KINDS, SIGNAL_NS, AnalyzerCore, Kind
+from services.analyzers.volatility_analyzer import VolatilityAnalyzer, settings_of
 from shared.codec import decode, encode
+from shared.config import MMConfig
 from shared.core import Delivery, Event, Gap, Timer, time_of
 from shared.messages import (
     AnyMessage,
@@ -334,3 +336,52 @@ def test_flow_starts_fresh_when_the_slug_changes_and_ignores_the_old_period() ->
     assert (old.slug, new.slug) == (SLUG, NEXT_SLUG)
     assert old.imbalance > 0.5
     assert (new.imbalance, new.toxicity, new.vpin, new.warm) == (0.0, 0.0, None, False)
+
+
+def told(core: AnalyzerCore, at_s: float) -> Any:
+    return signals_of(core.update(Timer(ns(at_s))))[-1]
+
+
+def test_volatility_is_not_warm_once_its_mid_is_silent(market: list[Event]) -> None:
+    core = AnalyzerCore("volatility", [MARKET])
+    run(core, market)
+    assert told(core, 153.0).warm
+    silent = told(core, 156.0)
+    assert not silent.warm
+    assert silent.ts_event_ns <= ns(150.0)  # the time of what it says
+    core.update(Delivery("SpotQuote.BTC.coinbase", 2, 1, build(SpotQuote, at_s=START_S + 157.0, venue="coinbase")))
+    assert told(core, 158.5).warm
+
+
+def test_volatility_is_not_warm_after_lost_quotes_until_the_next_one(market: list[Event]) -> None:
+    core = AnalyzerCore("volatility", [MARKET])
+    run(core, market)
+    core.update(Gap("SpotQuote.BTC.bybit", 1, ns(150)))
+    assert told(core, 152.8).warm
+    core.update(Gap("SpotQuote.BTC.coinbase", 1, ns(153)))
+    assert not told(core, 153.9).warm
+    core.update(Delivery("SpotQuote.BTC.coinbase", 2, 1, build(SpotQuote, at_s=START_S + 154.0, venue="coinbase")))
+    assert told(core, 155.1).warm
+
+
+def test_the_settings_shared_with_the_quoter_come_from_its_configuration() -> None:
+    config = MMConfig(window_offset_s=1.0, default_lead_s=0.7, vol_pullback_seconds=9.0)
+    core = AnalyzerCore("volatility", [MARKET], config)
+    analyzer = core._desks[MARKET].analyzer
+    assert isinstance(analyzer, VolatilityAnalyzer)
+    assert analyzer.settings == settings_of(config)
+    assert (analyzer.settings.offset_s, analyzer.settings.default_lead_s) == (1.0, 0.7)
+    assert analyzer.settings.spike.cooldown_s == 9.0
+
+
+def test_a_print_that_the_venue_contradicts_enters_no_settlement_window() -> None:
+    events = implied_market(settlement="twap")
+    core = AnalyzerCore("volatility", [MARKET])
+    run(core, events)
+    record = core._desks[MARKET].analyzer.record
+    assert record["projection"]["updates"][0, 0] >= 5
+    before = record["windows"].tobytes()
+    wild = build(OraclePrice, at_s=START_S + 160.0, price=40_000.0)
+    core.update(Delivery("OraclePrice.BTC.spot", 2, 1, wild))
+    assert int(record["projection"]["refused"][0, 0]) > 0
+    assert record["windows"].tobytes() == before

@@ -199,6 +199,30 @@ def test_the_faster_of_two_venues_is_the_leader(seed: int) -> None:
     assert lead_s == pytest.approx(1.6, abs=0.15)
 
 
+def test_a_venue_that_another_leads_is_not_named_while_that_one_is_still_unproven() -> None:
+    """The faster venue came later: it is proven over the slower one's many ticks before it is over the oracle's few."""
+    rng = np.random.default_rng(1)
+    path = np.cumsum(rng.standard_normal(60_000)) * 9e-5 * 0.1
+    seconds, stamps = np.arange(0, 200, 0.1), np.arange(1.0, 200.0)
+    at = lambda t: np.round((t + 20) / 0.01).astype(int)  # noqa: E731
+    late = seconds[seconds > 40.0]
+    fast = (late, path[at(late)])
+    slow = (seconds, path[at(seconds - 0.5)])
+    oracle = (stamps, path[at(stamps - 1.6)])
+    state = cold(STATE)
+    named = []
+    for until_s in range(10, 200, 10):
+        since_s = until_s - 10
+        parts = [
+            (stream, tuple(each[(ticks[0] > since_s) & (ticks[0] <= until_s)] for each in ticks))
+            for stream, ticks in ((2, fast), (1, slow), (ORACLE, oracle))
+        ]
+        feed(state, CONFIG, *parts)  # type: ignore[arg-type]
+        named.append(answer_of(state, until_s)[0])
+    assert set(named) <= {0, 2}
+    assert named[-1] == 2
+
+
 @given(st.floats(1e-3, 1e3), st.integers(-50, 50))
 @settings(max_examples=5, deadline=None)
 def test_the_answer_depends_on_neither_volatility_nor_date(scale: float, days: int) -> None:

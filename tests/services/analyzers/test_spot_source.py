@@ -10,6 +10,7 @@ from services.analyzers.spot_source import (
     Config,
     Venues,
     admit,
+    event_time,
     log_mid,
 )
 from shared.kernel import Record
@@ -77,3 +78,18 @@ def test_an_empty_or_crossed_quote_has_no_mid() -> None:
     assert log_mid(build(SpotQuote, bid=0.0)) is None
     assert log_mid(build(SpotQuote, bid=2.0, ask=1.0)) is None
     assert log_mid(build(SpotQuote, bid=1.0, ask=1.0)) == 0.0
+
+
+def instant(state: Record, event_s: float, received_s: float) -> int:
+    stamp = event_time(state, CONFIG, 0, ns(event_s), ns(received_s))
+    assert admit(state, CONFIG, 0, stamp, ns(received_s)) in (USED, SWITCHED)
+    return int(stamp)
+
+
+def test_a_stamp_ahead_of_us_counts_as_our_receipt_and_silences_nothing() -> None:
+    state = cold(STATE)
+    Venues(state).index_of("bybit")
+    assert instant(state, 9.0, 1.0) == ns(1.0)
+    assert instant(state, 0.95, 1.05) == ns(1.0) + 1
+    assert instant(state, 0.98, 1.08) == ns(1.0) + 2
+    assert instant(state, 1.2, 1.3) == ns(1.2)

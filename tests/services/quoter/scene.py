@@ -256,7 +256,7 @@ class Scene:
         """Healthy seconds."""
         until = self.now + round(seconds * SECOND)
         while self.now + SECOND <= until:
-            self.now += SECOND
+            self.tick(1.0)
             self.refresh()
         self.now = until
 

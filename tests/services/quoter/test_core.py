@@ -14,7 +14,7 @@ from shared.codec import decode, encode
 from shared.config import MMConfig, load_config
 from shared.core import Delivery, Timer
 from shared.market import phase_at
-from shared.messages import SCHEMA_VERSION, Envelope, QuoteSet
+from shared.messages import SCHEMA_VERSION, Envelope, QuoteSet, topic_of
 from tests.services.quoter.scene import (
     END,
     LENGTH_S,
@@ -457,3 +457,80 @@ def test_two_markets_of_one_asset_share_its_prices() -> None:
 def test_every_label_of_the_table_is_unique() -> None:
     labels = [rule.label for rule in RULES]
     assert len(labels) == len(set(labels))
+
+
+def test_a_clock_that_was_set_back_makes_everything_missing_until_it_comes_again() -> None:
+    scene = Scene()
+    assert scene.latest().action == "QUOTE_BOTH"
+    (pulled,) = scene.tick(-120.0)
+    assert pulled.action == "PULL_QUOTES"
+    assert {"oracle_missing", "spot_missing", "book_missing", "volatility_missing"} <= set(pulled.reasons)
+    assert pulled.ts_event_ns == scene.now
+    scene.run(20.0)
+    assert scene.latest().reasons == ()
+
+
+def test_a_clock_that_was_set_back_a_little_changes_nothing() -> None:
+    scene = Scene()
+    scene.latest()
+    scene.tick(-0.9)
+    assert scene.tick(1.5)[-1].reasons == ()
+
+
+def test_a_receipt_far_in_the_future_does_not_move_time() -> None:
+    scene = Scene()
+    scene.latest()
+    ahead = msgspec.structs.replace(scene.quote(), ts_recv_ns=scene.now + 3600 * SECOND)
+    scene.core.update(Delivery("SpotQuote.BTC.coinbase", 1, 10_000, ahead))
+    assert scene.core.now_ns == scene.now
+    assert scene.latest().reasons == ()
+    scene.silent = {"SpotQuote"}
+    scene.run(6.0)
+    assert "spot_stale" in scene.latest().reasons
+
+
+def test_a_last_value_from_before_a_restart_is_as_old_as_its_receipt() -> None:
+    scene = Scene()
+    held = [scene.oracle(), *scene.signals(), *scene.books(), scene.period_message(), scene.quote()]
+    later = QuoterCore(MMConfig(), [MARKET])
+    now_ns = scene.now + 40 * SECOND
+    later.update(Timer(now_ns))
+    for seq, message in enumerate(held):
+        stamped = msgspec.structs.replace(message, ts_recv_ns=scene.now)
+        later.update(Delivery(topic_of(message), 1, seq, stamped))
+    (quotes,) = later.update(Timer(now_ns + SECOND))
+    assert isinstance(quotes, QuoteSet)
+    assert {"oracle_stale", "book_stale", "volatility_stale", "position_unknown"} <= set(quotes.reasons)
+
+
+def test_the_value_knows_less_the_older_the_quote_it_projects() -> None:
+    fresh, old = Scene(), Scene()
+    fresh.tick(0.0)
+    old.silent = {"SpotQuote"}
+    for scene in (fresh, old):
+        scene.run(4.0)
+    sd, older_sd = (scene.latest().breakdown["projection_sd"] for scene in (fresh, old))
+    assert older_sd**2 - sd**2 == pytest.approx(4.0 * SIGMA**2, rel=1e-3)
+
+
+@pytest.mark.parametrize("toxicity", [0.69, 0.71])
+def test_more_toxicity_never_frees_a_side_that_momentum_bars(toxicity: float) -> None:
+    quotes = Scene(regime={"momentum_z": 2.0}, flow={"toxicity": toxicity}).latest()
+    assert "momentum_up" in quotes.reasons
+    assert {layer.side for layer in quotes.call} == {"bid"}
+    assert {layer.side for layer in quotes.put} == {"ask"}
+
+
+def test_an_estimate_that_cannot_say_how_wrong_it_is_counts_as_cold() -> None:
+    quotes = Scene(volatility={"relative_error": None}).latest()
+    assert (quotes.action, "volatility_cold" in quotes.reasons) == ("PULL_QUOTES", True)
+
+
+def test_the_age_of_a_signal_is_that_of_its_data() -> None:
+    scene = Scene(silent={"Flow"})
+    volatility = msgspec.structs.replace(scene.signals()[0], ts_event_ns=scene.now - 3 * SECOND)
+    scene.say(volatility)
+    ages = scene.core.signal_ages(scene.now + SECOND)
+    assert ages[(MARKET, "volatility")] == pytest.approx(4.0)
+    assert ages[(MARKET, "lead_lag")] == pytest.approx(1.0)
+    assert (MARKET, "flow") not in ages

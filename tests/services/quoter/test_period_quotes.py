@@ -105,7 +105,7 @@ def test_a_period_that_is_refused_again_is_pulled_and_comes_back_with_its_books(
 
 def test_true_rules_that_come_after_the_end_open_nothing() -> None:
     scene = Scene(at_s=899.0, period=PLACEHOLDER)
-    scene.now += 2_000_000_000
+    scene.tick(2.0)
     tell_the_truth(scene)
     assert {"period_ended", "period_refused"} <= set(scene.latest().reasons)
     assert list(scene.core.markets[MARKET].periods) == [SLUG]
