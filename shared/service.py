@@ -32,6 +32,7 @@ from shared.wiring import PART, subscriptions
 EXIT_CONFIGURATION = 2
 JOIN_TIMEOUT_S = 30.0
 HEARTBEAT_S = 1.0
+GC_THRESHOLDS = (50_000, 20, 20)
 LATENCY_BUCKETS = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 LATENCY = Histogram(
@@ -270,8 +271,11 @@ def _serve(
     each_turn: Callable[[AnyCore], None] | None,
     on_published: Callable[[AnyMessage], None] | None,
 ) -> None:
+    # What was loaded at the start is no garbage, and what a core makes for an event is freed by its last reference: the
+    # collector, which stops the way to a quote, need not look at the first and seldom at the second.
     gc.collect()
-    gc.freeze()  # what was loaded at the start is not garbage: no collection looks at it again
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     publish = runtime.publisher.publish
     bus_stage = LATENCY.labels("bus").observe
     compute_stage = LATENCY.labels("compute").observe

@@ -8,7 +8,7 @@ from services.simulator import params
 from shared.messages import AnyMessage, LeadLag
 from tests.system.virtual import Virtual
 
-# The first verdicts come after 90 s; with one seed of these nobody is named before 160 s, for the USDT basis blurs Bybit.
+# The first verdicts come after 90 s; with one of these seeds nobody is named before 160 s: the USDT basis blurs Bybit.
 ENOUGH_S = 190.0
 TRUE_LEAD_S = params.ORACLE_CENTER_MS / 1000.0  # a value stamped s is the leader's price of that long before s
 WITHIN_S = 0.125
