@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bot import exit_codes
+from services.simulator.params import ASSETS
 from shared.config import PRESETS
 from shared.market import Series
 from shared.settings import ServiceSettings
@@ -135,6 +136,9 @@ def parse(arguments: Sequence[str], defaults: ServiceSettings) -> Options:
         idle = [flag for flag, was_given in _without_effect_on_a_replay(given).items() if was_given]
         if idle:
             parser.error(f"--replay takes venues and time from the recording: {', '.join(idle)} would do nothing")
+    unknown = [each.name for each in markets if each.asset not in ASSETS]
+    if unknown and venues == "sim" and given.replay is None:
+        parser.error(f"--markets {', '.join(unknown)}: the simulated coins are {', '.join(ASSETS)}")
     if given.seed is not None and venues != "sim":
         parser.error(f"--seed {given.seed}: only simulated venues have a seed (--venues sim), not {venues}")
     if venues == "files" and given.files is None and not os.environ.get("MM_FEED_FILES_DIR"):

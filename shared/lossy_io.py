@@ -1,12 +1,13 @@
-"""Text output that a full disk cannot turn into a crash."""
+"""Text output that a full disk, or a reader that left, cannot turn into a crash."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TextIO
 
 
 class LossyText:
-    """A text file whose full disk costs what is written there and nothing else. A reader that left still raises."""
+    """A text file that loses what cannot be written, and nothing else: a full disk, a pipe that nobody reads."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -15,16 +16,10 @@ class LossyText:
         """Write, or lose it."""
         try:
             return self._file.write(text)
-        except BrokenPipeError:
-            raise
         except OSError:
             return len(text)
 
     def flush(self) -> None:
         """Flush, or try again at the next."""
-        try:
+        with contextlib.suppress(OSError):
             self._file.flush()
-        except BrokenPipeError:
-            raise
-        except OSError:
-            pass

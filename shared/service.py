@@ -31,6 +31,7 @@ from shared.wiring import PART, subscriptions
 
 EXIT_CONFIGURATION = 2
 JOIN_TIMEOUT_S = 30.0
+BROKER_TRY_S = 0.5
 HEARTBEAT_S = 1.0
 GC_THRESHOLDS = (50_000, 20, 20)
 LATENCY_BUCKETS = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -167,15 +168,29 @@ class Runtime:
             for each in self.on_stop:
                 each()
 
+    def wait_for_broker(self) -> None:
+        """Wait until the broker takes what is published; raises BusTimeoutError, also when the supervisor is gone."""
+        deadline = time.monotonic() + JOIN_TIMEOUT_S
+        while True:
+            try:
+                return self.publisher.wait_until_connected(BROKER_TRY_S)
+            except BusTimeoutError:
+                self._check_supervisor()
+                if self.stopping or time.monotonic() >= deadline:
+                    raise
+
+    def _check_supervisor(self) -> None:
+        supervisor = self.settings.supervisor_pid
+        if supervisor and os.getppid() != supervisor:
+            self.stop("supervisor is gone")
+
     def beat(self) -> None:
         """Publish a heartbeat when one is due; stop when the supervisor is gone. Call it often."""
         now = time.monotonic()
         if now < self._next_beat:
             return
         self._next_beat = now + HEARTBEAT_S
-        supervisor = self.settings.supervisor_pid
-        if supervisor and os.getppid() != supervisor:
-            self.stop("supervisor is gone")
+        self._check_supervisor()
         self.publisher.drain_subscriptions()
         now_ns = time.time_ns()
         self.publisher.publish(
@@ -251,12 +266,14 @@ def run(
             events: Sequence[Event] = _join(runtime, subscriber)
             _serve(runtime, core, subscriber, events, timer_s, each_turn, on_published)
         except BusTimeoutError as error:
+            if runtime.stopping:
+                return
             runtime.log.error("no bus", error=str(error))
             raise SystemExit(1) from error
 
 
 def _join(runtime: Runtime, subscriber: Subscriber) -> Sequence[Event]:
-    runtime.publisher.wait_until_connected(JOIN_TIMEOUT_S)
+    runtime.wait_for_broker()
     events = subscriber.join(JOIN_TIMEOUT_S)
     runtime.log.info("joined the bus", last_values=len(events))
     return events

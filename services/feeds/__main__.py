@@ -9,7 +9,7 @@ import sys
 from services.feeds.settings import FeedSettings, PolyBoltSettings
 from services.feeds.venues_io import VENUES, Feed
 from shared.bus import BusTimeoutError
-from shared.service import EXIT_CONFIGURATION, JOIN_TIMEOUT_S, Runtime, load_settings
+from shared.service import EXIT_CONFIGURATION, Runtime, load_settings
 from shared.settings import ServiceSettings
 
 
@@ -28,8 +28,10 @@ def main() -> int:
         return EXIT_CONFIGURATION
     with Runtime(venue, service_settings) as runtime:
         try:
-            runtime.publisher.wait_until_connected(JOIN_TIMEOUT_S)
+            runtime.wait_for_broker()
         except BusTimeoutError as error:
+            if runtime.stopping:
+                return 0
             runtime.log.error("no bus", error=str(error))
             return 1
         asyncio.run(Feed(runtime, settings, credentials).run())

@@ -76,6 +76,13 @@ def test_an_orphan_stops_by_itself(bus: str) -> None:
         assert process.returncode == 0
 
 
+def test_an_orphan_stops_even_before_it_found_a_broker(bus: str) -> None:
+    process = start("services.hedger", bus=bus, variables={"MM_SUPERVISOR_PID": "1"})
+    assert json.loads(wait_for_line(process, '"stopped"'))["reason"] == "supervisor is gone"
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
 def test_a_taken_metrics_port_is_said_and_replaced(bus: str) -> None:
     with running("services.broker", bus=bus) as broker:
         port = json.loads(wait_for_line(broker, '"started"'))["metrics_port"]
