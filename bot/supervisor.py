@@ -29,6 +29,7 @@ MAX_WAIT_S = 15.0
 HEALTHY_AFTER_S = 30.0  # a part that lived this long died of something new
 MAX_YOUNG_DEATHS = 10
 GRACE_S = 5.0
+SPAWN_LOOK_S = 0.005
 CAP_LOGS_EACH_S = 5.0
 
 PartPhase = Literal["starting", "running", "waiting", "stopped", "failed"]
@@ -86,6 +87,7 @@ class Supervisor:
         self._grace_s = grace_s
         self._max_young_deaths = max_young_deaths
         self._stopping = False
+        self._spawning: set[str] = set()
         self._capper: asyncio.Task[None] | None = None
 
     def start(self, commands: Iterable[Command]) -> None:
@@ -107,6 +109,8 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop every part, group by group; what does not go within the grace time is killed. None is left."""
         self._stopping = True
+        while self._spawning:  # a start that is interrupted halfway leaves a child that nobody waits for
+            await asyncio.sleep(SPAWN_LOOK_S)
         for part in self.parts.values():
             if part.keeper is not None and part.child is None:
                 part.keeper.cancel()
@@ -184,6 +188,7 @@ class Supervisor:
         if part.last_death:
             part.restarts += 1
         log_fd = open_log(log_path)
+        self._spawning.add(part.command.name)
         try:
             written_before = os.fstat(log_fd).st_size
             part.child = await asyncio.create_subprocess_exec(
@@ -195,6 +200,7 @@ class Supervisor:
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the parts in order
             )
         finally:
+            self._spawning.discard(part.command.name)
             os.close(log_fd)
         part.pid, part.started_s, part.phase = part.child.pid, time.monotonic(), "running"
         exit_code = await part.child.wait()
