@@ -72,6 +72,8 @@ def _moment(step: int) -> Iterator[AnyMessage]:
             fee_exponent=1.0,
             rebate_rate=0.2,
             taker_delay_s=None,
+            rewards_min_shares=50.0,
+            rewards_max_spread=0.045,
             version="v1",
             refusal=None,
         )

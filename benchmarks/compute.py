@@ -21,7 +21,7 @@ from shared.codec import decode, encode
 from shared.config import MMConfig
 from shared.core import Core, Delivery, Event
 from shared.market import NS_PER_S
-from shared.messages import AnyMessage, Envelope, OracleHistory, QuoteSet, SpotQuote, topic_of
+from shared.messages import SCHEMA_VERSION, AnyMessage, Envelope, OracleHistory, QuoteSet, SpotQuote, topic_of
 from tests.backtest.arnavbhatia import clob_market_of, event_of
 from tests.builders import build
 
@@ -128,7 +128,7 @@ def _codec() -> Iterator[Row]:
         ("a book of 45 levels a side", book),
         ("a quote set", _quote_set()),
     ):
-        envelope = Envelope(1, "bench-1", 1, 1, 1, message)
+        envelope = Envelope(SCHEMA_VERSION, "bench-1", 1, 1, 1, message)
         encoded = encode(envelope)
         cost = microseconds_a_call(lambda e=envelope: encode(e))  # type: ignore[misc]
         back = microseconds_a_call(lambda b=encoded: decode(b))  # type: ignore[misc]
@@ -208,7 +208,7 @@ def _requote() -> Iterator[Row]:
         begin = time.perf_counter_ns()
         produced = core.update(tick)
         for message in produced:
-            encode(Envelope(1, "q", 1, 1, 1, message))
+            encode(Envelope(SCHEMA_VERSION, "q", 1, 1, 1, message))
         cost = (time.perf_counter_ns() - begin) / 1e3
         ticks += 1
         for message in produced:

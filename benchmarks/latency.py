@@ -20,7 +20,7 @@ from services.feeds.protocol import Publish
 from shared.bus import Endpoints, Publisher
 from shared.codec import decode, encode
 from shared.market import NS_PER_S
-from shared.messages import Envelope, QuoteSet, SpotQuote
+from shared.messages import SCHEMA_VERSION, Envelope, QuoteSet, SpotQuote
 from tests.builders import build
 
 REFRESH_NS = 400_000_000
@@ -109,7 +109,7 @@ def _quotes(bus: str, warm_ticks: int) -> tuple[_Quotes, int]:
     last = quotes.last
     if last is None or not last.call:
         raise RuntimeError(f"no quote stands in the benchmark's scene: {last and last.reasons}")
-    return quotes, len(encode(Envelope(1, "quoter-1", 1, 1, 1, last)))
+    return quotes, len(encode(Envelope(SCHEMA_VERSION, "quoter-1", 1, 1, 1, last)))
 
 
 class _Floor:
@@ -121,7 +121,7 @@ class _Floor:
         self.source.connect(f"ipc://{raw}.out")
         self.target.connect(f"ipc://{raw}.in")
         self.source.subscribe(b"echo")
-        self.tick_bytes = b"tick" + encode(Envelope(1, "bybit-1", 1, 1, 1, build(SpotQuote)))
+        self.tick_bytes = b"tick" + encode(Envelope(SCHEMA_VERSION, "bybit-1", 1, 1, 1, build(SpotQuote)))
         self.target.poll()  # the echo process subscribes: the path is open one way
         while not self.source.poll(100):
             self.target.send(self.tick_bytes)

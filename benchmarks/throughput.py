@@ -21,7 +21,7 @@ from services.feeds.protocol import Publish
 from shared.bus import HIGH_WATER_MARK, Endpoints, Publisher, Subscriber
 from shared.codec import encode
 from shared.core import Delivery
-from shared.messages import Envelope, Heartbeat, SpotQuote
+from shared.messages import SCHEMA_VERSION, Envelope, Heartbeat, SpotQuote
 from tests.builders import build
 
 READERS = ("lead_lag", "regime", "volatility", "flow", "quoter")
@@ -130,7 +130,7 @@ def _through_raw_zeromq(path: str, ticks: int) -> float:
         source.connect(f"ipc://{path}.out")
         target.connect(f"ipc://{path}.in")
         source.subscribe(b"done")
-        tick = b"tick" + encode(Envelope(1, "bybit-1", 1, 1, 1, build(SpotQuote)))
+        tick = b"tick" + encode(Envelope(SCHEMA_VERSION, "bybit-1", 1, 1, 1, build(SpotQuote)))
         ready: set[bytes] = set()
         while len(ready) < len(READERS):
             target.send(tick + b"end")

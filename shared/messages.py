@@ -14,11 +14,12 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Outcome = Literal["CALL", "PUT"]
 Side = Literal["bid", "ask"]
 Aggressor = Literal["buy", "sell"]
+TradeSide = Literal["buy", "sell"]
 OracleKind = Literal["spot", "twap60"]
 FeedState = Literal["LIVE", "STALE", "GAP", "DOWN"]
 StrikeState = Literal["PENDING", "PROVEN"]
@@ -29,6 +30,7 @@ RegimeName = Literal["unknown", "quiet", "mean_reverting", "trending_up", "trend
 PhaseName = Literal["before", "early", "mid", "late", "final", "after"]
 Action = Literal["PULL_QUOTES", "WIDEN_SPREADS", "QUOTE_BID_ONLY", "QUOTE_ASK_ONLY", "QUOTE_BOTH"]
 Execution = Literal["buy", "sell", "buy_opposite"]
+VolatilityBasis = Literal["estimated", "implied", "prior"]
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, kw_only=True):
@@ -115,7 +117,9 @@ class Period(Message, frozen=True, array_like=True, tag=True, kw_only=True):
     """One window of a series and the rules it settles by. Topic `Period.<market>.<role>`.
 
     `refusal` names why the engine will not quote this period (unknown rule, fee form or version); None when fine.
-    `strike_source` names what proved the strike. `taker_delay_s` is None when the venue does not say.
+    `strike_source` names what proved the strike. `taker_delay_s` is None when the venue does not say. A taker pays
+    `fee_rate` x (p (1 - p)) ^ `fee_exponent` dollars a share; `rebate_rate` is the maker's share of it. Resting orders
+    of at least `rewards_min_shares` within `rewards_max_spread` dollars of the mid earn liquidity rewards; None: none.
     """
 
     market: str
@@ -137,6 +141,8 @@ class Period(Message, frozen=True, array_like=True, tag=True, kw_only=True):
     fee_exponent: float
     rebate_rate: float
     taker_delay_s: float | None
+    rewards_min_shares: float | None
+    rewards_max_spread: float | None
     version: str
     refusal: str | None
 
@@ -209,10 +215,13 @@ class Volatility(Message, frozen=True, array_like=True, tag=True, kw_only=True):
     """Volatility per square-root second, its uncertainty, and the spike alarm.
 
     `sigma_per_sqrt_s` blends realized and market-implied; `relative_error` is its one-sigma relative uncertainty.
+    `basis` is what it rests on: an estimate from prices seen, or (in the library only, before there is one) the
+    option's own price or the configured prior.
     """
 
     market: str
     warm: bool
+    basis: VolatilityBasis
     sigma_per_sqrt_s: float | None
     realized_per_sqrt_s: float | None
     implied_per_sqrt_s: float | None
@@ -228,7 +237,10 @@ class Flow(Message, frozen=True, array_like=True, tag=True, kw_only=True):
 
     `imbalance` in [-1, 1]; `vpin` and its no-information value `vpin_null` in [0, 1]; `toxicity` in [0, 1] is what
     the quoter acts on; `lead_order_flow` is the leading venue's order-flow imbalance in [-1, 1];
-    `markout` is the mean dollars a share that public takers gained one second later.
+    `markout` is the mean dollars a share that public takers gained one second later, `impact` how far the mid had then
+    moved their way: what a maker at distance d earns is d - impact. `own_markout` is what our own fills earned, per
+    share, positive is good for us. Resting orders at distance d fill at `fill_rate_per_s` x exp(-`fill_decay_per_usd`
+    x d), fitted to the public sweeps; both None until there are enough.
     """
 
     market: str
@@ -240,6 +252,10 @@ class Flow(Message, frozen=True, array_like=True, tag=True, kw_only=True):
     toxicity: float
     lead_order_flow: float
     markout: float | None
+    impact: float | None
+    own_markout: float | None
+    fill_rate_per_s: float | None
+    fill_decay_per_usd: float | None
     inputs: dict[str, int]
 
 
@@ -298,6 +314,25 @@ class QuoteSet(Message, frozen=True, array_like=True, tag=True, kw_only=True):
     trigger_recv_ns: int
 
 
+class Fill(Message, frozen=True, array_like=True, tag=True, kw_only=True):
+    """An execution of ours, once it stands in the ledger. Topic `Fill.<market>`; the booking itself is a request.
+
+    `side` `buy` or `sell` of the outcome's token; `price` in dollars a share; `fee_usd` is paid, `rebate_usd` expected.
+    """
+
+    market: str
+    slug: str
+    fill_id: str
+    order_id: str
+    outcome: Outcome
+    side: TradeSide
+    price: float
+    size: float
+    fee_usd: float
+    rebate_usd: float
+    is_maker: bool
+
+
 class Position(Message, frozen=True, array_like=True, tag=True, kw_only=True):
     """What we hold in one period. Topic `Position.<market>`."""
 
@@ -338,6 +373,7 @@ AnyMessage = (
     | Flow
     | Checkpoint
     | QuoteSet
+    | Fill
     | Position
     | Heartbeat
 )

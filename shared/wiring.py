@@ -14,6 +14,7 @@ from shared.market import Series
 from shared.messages import (
     Checkpoint,
     FeedStatus,
+    Fill,
     Flow,
     Heartbeat,
     LeadLag,
@@ -37,9 +38,11 @@ MessageType = type[Message]
 # Subject of the topic: an asset, a market, or (Heartbeat) a service.
 BY_ASSET: frozenset[MessageType] = frozenset({SpotQuote, SpotTrade, OraclePrice, OracleHistory})
 BY_SERVICE: frozenset[MessageType] = frozenset({Heartbeat})
-WITHOUT_SOURCE: frozenset[MessageType] = frozenset({Settlement, LeadLag, Regime, Volatility, Flow, QuoteSet, Position})
+WITHOUT_SOURCE: frozenset[MessageType] = frozenset(
+    {Settlement, LeadLag, Regime, Volatility, Flow, QuoteSet, Fill, Position}
+)
 # Events that already happened: a late joiner must not take the last one for news.
-NOT_CACHED: frozenset[MessageType] = frozenset({SpotTrade, OutcomeTrade})
+NOT_CACHED: frozenset[MessageType] = frozenset({SpotTrade, OutcomeTrade, Fill})
 
 # Each of these says all there is to say: with a newer one of the same topic at hand, nobody needs it.
 SNAPSHOTS: frozenset[MessageType] = frozenset({SpotQuote, OutcomeBook, FeedStatus, QuoteSet, Position})
@@ -143,7 +146,7 @@ PARTS: tuple[Part, ...] = (
         "services.analyzers",
         ("flow",),
         (Flow, Checkpoint),
-        (SpotQuote, SpotTrade, OutcomeBook, OutcomeTrade, Period, LeadLag, Checkpoint),
+        (SpotQuote, SpotTrade, OutcomeBook, OutcomeTrade, Period, LeadLag, Fill, Checkpoint),
         "how informed the order flow is",
     ),
     Part(
@@ -151,7 +154,7 @@ PARTS: tuple[Part, ...] = (
         "hedger",
         "services.hedger",
         (),
-        (Position,),
+        (Position, Fill),
         (Period,),
         "owns the positions and answers queries about them",
     ),
@@ -191,6 +194,7 @@ PARTS: tuple[Part, ...] = (
             FeedStatus,
             *SIGNALS,
             QuoteSet,
+            Fill,
             Position,
         ),
         "the bus onto disk",

@@ -283,5 +283,9 @@ class FlowAnalyzer:
             toxicity=toxic,
             lead_order_flow=lead,
             markout=answer(gain),
+            impact=None,
+            own_markout=None,
+            fill_rate_per_s=None,
+            fill_decay_per_usd=None,
             inputs=dict(self._inputs),
         )

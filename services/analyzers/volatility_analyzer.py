@@ -341,6 +341,7 @@ class VolatilityAnalyzer:
             ts_recv_ns=ts_recv_ns,
             market=self.market,
             warm=warm,
+            basis="estimated",
             sigma_per_sqrt_s=answer(sigma),
             realized_per_sqrt_s=answer(realized),
             implied_per_sqrt_s=answer(implied),

@@ -279,6 +279,8 @@ class FilesFeed:
                 fee_exponent=assumed.fee_exponent,
                 rebate_rate=assumed.rebate_rate,
                 taker_delay_s=None,
+                rewards_min_shares=None,
+                rewards_max_spread=None,
                 version="file",
                 refusal=None,
             )

@@ -25,7 +25,7 @@ from shared.bus import (
     request,
 )
 from shared.core import Delivery, Event, Gap
-from shared.messages import Envelope, OutcomeTrade, SpotQuote, SpotTrade
+from shared.messages import SCHEMA_VERSION, Envelope, OutcomeTrade, SpotQuote, SpotTrade
 from tests.builders import build
 
 ROOT = Path(__file__).parents[2]
@@ -141,7 +141,8 @@ def test_a_message_under_a_foreign_topic_is_refused(
     _, subscriber = connect("SpotQuote.BTC.")
     subscriber.join(20)
     publish_raw(
-        endpoints, [b"SpotQuote.BTC.bybit\0" + encode(Envelope(1, "x", 1, 1, 1, build(SpotQuote, asset="ETH")))]
+        endpoints,
+        [b"SpotQuote.BTC.bybit\0" + encode(Envelope(SCHEMA_VERSION, "x", 1, 1, 1, build(SpotQuote, asset="ETH")))],
     )
     while not subscriber.refused:
         assert subscriber.receive(20_000) == []

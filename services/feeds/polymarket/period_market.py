@@ -330,6 +330,8 @@ class PeriodMarket:
             fee_exponent=rules.fee_exponent,
             rebate_rate=rules.rebate_rate,
             taker_delay_s=delay_s,
+            rewards_min_shares=None,
+            rewards_max_spread=None,
             version=rules.version,
             refusal=self.refusal,
         )
