@@ -147,21 +147,27 @@ def _book(at: dict[str, int], slug: str, price: float) -> Iterator[OutcomeBook]:
         )
 
 
+def run_through(preset: str = "default", *, steps: int = _STEPS) -> list[QuoteSet]:
+    """Run the invented market under a preset; the sets with quotes. RuntimeError when there are none."""
+    session = Session(trading_cores(load_config(preset), [_SERIES]), [_SERIES])
+    standing: list[QuoteSet] = []
+    session.listeners.append(partial(_keep_standing, standing))
+    for step in range(steps):
+        for message in _moment(step):
+            session.publish(message)
+        session.timer(_START_S * NS_PER_S + step * NS_PER_S // 10)
+    if not standing:
+        raise RuntimeError(f"preset {preset}: the invented market led to no quote, so not every kernel is compiled")
+    return standing
+
+
 def main() -> None:
-    """Run the invented market under every preset; raises RuntimeError when it does not lead to quotes."""
+    """Compile everything: run under every preset, and forget the caches of other texts."""
     for old in CACHES.glob("*"):
         if old.is_dir() and old != CACHE:
             shutil.rmtree(old)
     for preset in track(tuple(PRESETS), description="compiling kernels", transient=True):
-        session = Session(trading_cores(load_config(preset), [_SERIES]), [_SERIES])
-        standing: list[QuoteSet] = []
-        session.listeners.append(partial(_keep_standing, standing))
-        for step in range(_STEPS):
-            for message in _moment(step):
-                session.publish(message)
-            session.timer(_START_S * NS_PER_S + step * NS_PER_S // 10)
-        if not standing:
-            raise RuntimeError(f"preset {preset}: the invented market led to no quote, so not every kernel is compiled")
+        run_through(preset)
 
 
 def _keep_standing(into: list[QuoteSet], message: AnyMessage) -> None:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [compute|latency|throughput|burst|startup ...] [--json FILE]`"""
+"""`python -m benchmarks [compute|kernels|latency|throughput|burst|startup ...] [--json FILE]`"""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import burst, compute, latency, startup, throughput
+from benchmarks import burst, compute, kernels, latency, startup, throughput
 from benchmarks.report import as_records, print_table
 
 SECTIONS = {
     "compute": compute.measure,
+    "kernels": kernels.measure,
     "latency": latency.measure,
     "throughput": throughput.measure,
     "burst": burst.measure,

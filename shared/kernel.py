@@ -9,6 +9,7 @@ cache lies in a folder named by the text of every file that has a kernel: anothe
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable
@@ -44,7 +45,26 @@ State = NDArray[np.void]  # shape (1,): an owned, checkpointable state record
 
 def kernel(function: Function) -> Function:
     """Compile a pure function with Numba, into the on-disk cache, releasing the GIL."""
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return cast(Function, _with_named_fields(function))
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def _with_named_fields(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function on views of its records that have their fields as attributes, as Numba's have."""
+
+    def named(argument: Any) -> Any:
+        if type(argument) is np.ndarray and argument.dtype.names is not None:
+            return argument.view(np.recarray)
+        if type(argument) is np.void:
+            return argument.view((np.record, argument.dtype))
+        return argument
+
+    @functools.wraps(function)
+    def plain(*arguments: Any) -> Any:
+        return function(*map(named, arguments))
+
+    return plain
 
 
 def layout_of(dtype: np.dtype[Any]) -> str:
