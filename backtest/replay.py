@@ -195,12 +195,17 @@ def run_records(
 
             def write(message: AnyMessage) -> None:
                 if isinstance(message, QuoteSet | Settlement):
-                    file.write(msgspec.json.encode({"topic": topic_of(message)} | _as_map(message)) + b"\n")
+                    file.write(journal_line(message))
 
             session.listeners.append(write)
             yield from replay.play(records)
 
     return summary, play()
+
+
+def journal_line(message: QuoteSet | Settlement) -> bytes:
+    """A line of the journal: the topic, then the message's fields by name."""
+    return msgspec.json.encode({"topic": topic_of(message)} | _as_map(message)) + b"\n"
 
 
 def _as_map(message: AnyMessage) -> dict[str, object]:

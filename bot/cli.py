@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bot import exit_codes
+from bot.times import LAST, parse_time
 from services.simulator.params import ASSETS
 from shared.config import PRESETS
 from shared.market import Series
@@ -20,6 +21,23 @@ DEFAULT_PRESET = "default"
 _DESCRIPTION = """\
 Starts the whole market maker on this machine: feeds, analyzers, quoter and the files they end in.
 It recommends quotes (mm_quotes.json); it never places a real order."""
+
+
+class BotSettings(ServiceSettings):
+    """The environment of mm_bot.py itself."""
+
+    @classmethod
+    def configuration_json(cls) -> str:
+        """None yet: the MM_CONFIG_ variables come between --config and --set, and make sense only with these."""
+        return ""
+
+
+class ExplainRequest(NamedTuple):
+    """What to explain: the journal, the time (None: the last quotes), the markets (empty: all there are)."""
+
+    journal: Path
+    at_ns: int | None
+    markets: tuple[str, ...]
 
 
 class Options(NamedTuple):
@@ -38,6 +56,8 @@ class Options(NamedTuple):
     record: Path | None
     config: Path | None
     overrides: tuple[str, ...]
+    show_config: bool
+    explain: ExplainRequest | None
 
     @property
     def markets(self) -> tuple[str, ...]:
@@ -62,6 +82,8 @@ examples:
   python3 mm_bot.py --files ../my-collector               JSON files that another program writes
   python3 mm_bot.py --conservative --set base_spread=0.05 a preset, and one setting changed
   python3 -m bot.panel --out out                          watch a running bot from a second terminal
+  python3 mm_bot.py --show-config --aggressive            the effective configuration, and where each setting is from
+  python3 mm_bot.py --explain recordings --at last        why the last recorded quotes were what they were
 
 files, in the output folder, each replaced atomically at every heartbeat:
   mm_quotes.json            the quotes that stand, PULL_QUOTES with the reason when none do; a missing file, and
@@ -70,7 +92,11 @@ files, in the output folder, each replaced atomically at every heartbeat:
   mm_status.json            state and metrics of every part
   logs/<part>.log           one JSON object a line
 
-Settings are also read from the environment (MM_*, see .env.example); flags win.
+strategy settings, the later wins: defaults, preset, --config FILE, MM_CONFIG_<SETTING> in the environment, --set.
+A table's settings are written with a dot in --set, with two underscores in the environment:
+  --set base_spread=0.03 techniques.lead_lag=false
+  MM_CONFIG_BASE_SPREAD=0.03 MM_CONFIG_TECHNIQUES__LEAD_LAG=false
+Other settings are read from the environment too (MM_*, see .env.example); flags win. A misspelt name stops the start.
 
 exit codes:
 {codes}""",
@@ -111,7 +137,23 @@ exit codes:
         action="extend",
         nargs="+",
         default=[],
-        help="change single strategy settings; wins over --config",
+        help="change single strategy settings; wins over --config and MM_CONFIG_ variables",
+    )
+    parser.add_argument(
+        "--show-config",
+        action="store_true",
+        help="print the effective configuration as TOML, with where each setting comes from, then exit",
+    )
+    parser.add_argument(
+        "--explain",
+        metavar="JOURNAL",
+        type=Path,
+        help="explain recorded quotes, then exit: a folder of --record, or a journal.jsonl of --replay; needs --at",
+    )
+    parser.add_argument(
+        "--at",
+        metavar="TIME",
+        help=f"the time to explain: ISO 8601 (UTC unless it says), Unix seconds or milliseconds, or '{LAST}'",
     )
     return parser
 
@@ -132,12 +174,13 @@ def parse(arguments: Sequence[str], defaults: ServiceSettings) -> Options:
     if given.seed is not None and given.seed < 0:
         parser.error(f"--seed {given.seed}: zero or more")
     venues: Venues = given.venues or ("files" if given.files else "sim")
+    explain = _request(parser, given, tuple(each.name for each in markets) if given.markets else ())
     if given.replay is not None:
         idle = [flag for flag, was_given in _without_effect_on_a_replay(given).items() if was_given]
         if idle:
             parser.error(f"--replay takes venues and time from the recording: {', '.join(idle)} would do nothing")
     unknown = [each.name for each in markets if each.asset not in ASSETS]
-    if unknown and venues == "sim" and given.replay is None:
+    if unknown and venues == "sim" and given.replay is None and explain is None:
         parser.error(f"--markets {', '.join(unknown)}: the simulated coins are {', '.join(ASSETS)}")
     if given.seed is not None and venues != "sim":
         parser.error(f"--seed {given.seed}: only simulated venues have a seed (--venues sim), not {venues}")
@@ -168,7 +211,35 @@ def parse(arguments: Sequence[str], defaults: ServiceSettings) -> Options:
         record=given.record or defaults.record,
         config=given.config,
         overrides=tuple(given.overrides),
+        show_config=given.show_config,
+        explain=explain,
     )
+
+
+def _request(
+    parser: argparse.ArgumentParser, given: argparse.Namespace, markets: tuple[str, ...]
+) -> ExplainRequest | None:
+    if given.explain is None:
+        if given.at is not None:
+            parser.error(f"--at {given.at}: goes with --explain JOURNAL")
+        return None
+    if given.at is None:
+        parser.error(f"--explain {given.explain}: name the time with --at TIME, or --at {LAST}")
+    elsewhere = {
+        "--preset": given.preset is not None,
+        "--out": given.out is not None,
+        "--replay": given.replay is not None,
+        "--config": given.config is not None,
+        "--set": bool(given.overrides),
+        "--show-config": given.show_config,
+    }
+    idle = [flag for flag, was_given in (_without_effect_on_a_replay(given) | elsewhere).items() if was_given]
+    if idle:
+        parser.error(f"--explain tells what was quoted then: {', '.join(idle)} would do nothing")
+    try:
+        return ExplainRequest(given.explain, parse_time(given.at), markets)
+    except ValueError as error:
+        parser.error(f"--at {error}")
 
 
 def _without_effect_on_a_replay(given: argparse.Namespace) -> dict[str, bool]:

@@ -1,7 +1,8 @@
 """MMConfig: every number of the market maker that a user may set, its bounds, and the presets.
 
 Dollars are per share unless a name says otherwise; spreads are full (bid to ask), `tier_spreads` are half-spreads.
-Order of precedence: defaults, preset, file, overrides. An unknown name stops the start and suggests the right one.
+Order of precedence: defaults, preset, file, environment, overrides. An unknown name stops the start and suggests the
+right one.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import difflib
 import hashlib
 import itertools
 import json
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -286,22 +288,53 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def load_config(preset: str = "default", *, file: Path | str | None = None, overrides: Sequence[str] = ()) -> MMConfig:
-    """The effective configuration of a preset, then a TOML or JSON file, then `key=value` overrides (dotted keys).
+class LoadedConfig(NamedTuple):
+    """The effective configuration, and the source that last set each setting (dotted names; defaults are absent)."""
 
-    Raises ConfigError naming the field and the remedy.
+    config: MMConfig
+    origins: dict[str, str]
+
+
+def load_config(
+    preset: str = "default",
+    *,
+    file: Path | str | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+) -> MMConfig:
+    """The effective configuration: a preset, then a TOML or JSON file, then variables such as MM_CONFIG_BASE_SPREAD or
+    MM_CONFIG_LIMITS__BOOK_S, then `key=value` overrides (dotted keys). What none of them names keeps its default.
+
+    Raises ConfigError naming the source, the field and the remedy.
     """
+    return load_with_origins(preset, file=file, environment=environment, overrides=overrides).config
+
+
+def load_with_origins(
+    preset: str = "default",
+    *,
+    file: Path | str | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+) -> LoadedConfig:
+    """As `load_config`, with where each setting came from."""
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}{_suggestion(preset, PRESETS)}; there are {', '.join(PRESETS)}")
-    merged: dict[str, Any] = dict(PRESETS[preset])
+    layers: list[tuple[str, dict[str, Any]]] = [(f"preset {preset}", PRESETS[preset])]
     if file is not None:
-        merged = _merge(merged, _read_file(Path(file)))
-    for override in overrides:
-        merged = _merge(merged, _parse_override(override))
+        layers.append((str(file), _read_file(Path(file))))
+    for variable, (name, text) in environment_settings(environment or {}).items():
+        layers.append((variable, _nested(name, text)))
+    layers += [("--set", _parse_override(override)) for override in overrides]
+    merged: dict[str, Any] = MMConfig().model_dump()  # one number of a table changes that number alone
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        merged = _merge(merged, layer)
+        origins |= dict.fromkeys(_leaves(layer), origin)
     try:
-        return MMConfig.model_validate(merged)
+        return LoadedConfig(MMConfig.model_validate(merged), origins)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(detail) for detail in error.errors())) from error
+        raise ConfigError("\n".join(_explain(detail, origins) for detail in error.errors())) from error
 
 
 def config_hash(config: MMConfig) -> str:
@@ -330,12 +363,16 @@ def _parse_override(override: str) -> dict[str, Any]:
     key = key.strip()
     if not separator or not key:
         raise ConfigError(f"override {override!r} must be written key=value, such as base_spread=0.03")
+    return _nested(key, text)
+
+
+def _nested(name: str, text: str) -> dict[str, Any]:
+    """A dotted name and its text (JSON, else a string) as nested tables."""
     try:
-        parsed: Any = json.loads(text)
+        nested: Any = json.loads(text)
     except ValueError:
-        parsed = text.strip()
-    nested: Any = parsed
-    for part in reversed(key.split(".")):
+        nested = text.strip()
+    for part in reversed(name.split(".")):
         nested = {part: nested}
     return dict(nested)
 
@@ -349,18 +386,38 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _explain(detail: ErrorDetails) -> str:
+def _leaves(layer: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted names of the settings in a layer."""
+    for key, held in layer.items():
+        if isinstance(held, Mapping):
+            yield from _leaves(held, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     location = [part for part in detail["loc"] if isinstance(part, str)]
     name = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         known = _fields_of(location[:-1])
         prefix = "".join(f"{part}." for part in location[:-1])
-        return f"unknown setting {name!r}{_suggestion(location[-1], known, prefix=prefix)}"
+        remedy = _suggestion(location[-1], known, prefix=prefix) or "; mm_bot.py --show-config lists the settings"
+        return f"{_source(name, origins)}unknown setting {name!r}{remedy}"
     message = detail["msg"].removeprefix("Value error, ")
     if not name:
-        return message
+        sources = [
+            f"{each} from {where}" for each, where in origins.items() if re.search(rf"\b{re.escape(each)}\b", message)
+        ]
+        return f"{message} ({', '.join(sources)})" if sources else message
     given = detail.get("input")
-    return f"{name} = {given!r}: {message[0].lower()}{message[1:]}"
+    return f"{_source('.'.join(location), origins)}{name} = {given!r}: {message[0].lower()}{message[1:]}"
+
+
+def _source(name: str, origins: Mapping[str, str]) -> str:
+    """Which source set this setting, or something in this table, as a prefix of a message."""
+    found = (origin for each, origin in origins.items() if each == name or each.startswith(f"{name}."))
+    origin = next(found, "")
+    return f"{origin}: " if origin else ""
 
 
 def _fields_of(location: Sequence[str]) -> Sequence[str]:
@@ -376,3 +433,42 @@ def _fields_of(location: Sequence[str]) -> Sequence[str]:
 def _suggestion(name: str, known: Sequence[str] | Mapping[str, Any], *, prefix: str = "") -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f": did you mean {prefix}{close[0]}?" if close else ""
+
+
+# -- the environment -------------------------------------------------------------------------------------------------
+
+ENVIRONMENT_PREFIX = "MM_CONFIG_"
+PASSED_ON = "MM_CONFIG_JSON"  # the whole effective configuration, which mm_bot.py hands to its parts; not a setting
+
+
+def environment_names() -> dict[str, str]:
+    """Every variable that changes a setting or a whole table of them, and its dotted name."""
+    return {ENVIRONMENT_PREFIX + name.upper().replace(".", "__"): name for name in _names(MMConfig)}
+
+
+def environment_settings(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """The variables that change the configuration: dotted name and text of each, tables before what is in them.
+
+    Empty ones are as good as unset. Raises ConfigError for a variable with the prefix that is no setting.
+    """
+    known = environment_names()
+    found: dict[str, tuple[str, str]] = {}
+    for variable, text in sorted(environment.items()):
+        name = variable.upper()
+        if not name.startswith(ENVIRONMENT_PREFIX) or name == PASSED_ON:
+            continue
+        if name not in known:
+            bare = [each.removeprefix(ENVIRONMENT_PREFIX) for each in known]
+            near = _suggestion(name.removeprefix(ENVIRONMENT_PREFIX), bare, prefix=ENVIRONMENT_PREFIX)
+            remedy = near or "; mm_bot.py --show-config lists the settings"
+            raise ConfigError(f"environment variable {variable} is not a setting{remedy}")
+        if text.strip():
+            found[variable] = (known[name], text)
+    return found
+
+
+def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _names(field.annotation, f"{prefix}{name}.")

@@ -15,10 +15,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.config import ENVIRONMENT_PREFIX, environment_names, environment_settings, load_config
 from shared.market import Series
 
 # Prefixes owned by single parts; everything else that starts with MM_ belongs to `ServiceSettings`.
-PART_PREFIXES = ("MM_FEED_", "MM_POLYBOLT_", "MM_SIM_")
+PART_PREFIXES = ("MM_FEED_", "MM_POLYBOLT_", "MM_SIM_", ENVIRONMENT_PREFIX)
 
 
 class StrictSettings(BaseSettings):
@@ -40,7 +41,8 @@ class StrictSettings(BaseSettings):
                 continue
             if any(name.startswith(other) for other in PART_PREFIXES if other != prefix and len(other) > len(prefix)):
                 continue
-            meant = difflib.get_close_matches(name, known, n=1)
+            near = known | environment_names().keys() if prefix == "MM_" else known
+            meant = difflib.get_close_matches(name, near, n=1)
             remedy = f"did you mean {meant[0]}?" if meant else f"known: {', '.join(sorted(known))}"
             raise ValueError(f"environment variable {variable} is not a setting; {remedy}")
         return values
@@ -66,9 +68,23 @@ class ServiceSettings(StrictSettings):
     out: Path = Field(default=Path("out"), description="Folder of the output files.")
     record: Path | None = Field(default=None, description="Folder of recordings; unset: nothing is recorded.")
     config_json: str = Field(
-        default="", description="The effective MMConfig as JSON, set by mm_bot.py; empty: defaults."
+        default="",
+        description="The effective MMConfig as JSON, set by mm_bot.py; empty: MM_CONFIG_ variables on the defaults.",
     )
     heartbeat_ms: int = Field(default=100, ge=10, le=10_000, description="How often the output files are refreshed.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_configuration(cls, values: Any) -> Any:
+        """What mm_bot.py passed on has the MM_CONFIG_ variables in it; a part started alone reads them here."""
+        if environment_settings(os.environ) and not values.get("config_json"):
+            return values | {"config_json": cls.configuration_json()}
+        return values
+
+    @classmethod
+    def configuration_json(cls) -> str:
+        """The configuration that the environment alone makes. Raises ConfigError."""
+        return load_config(environment=os.environ).model_dump_json()
 
     @model_validator(mode="after")
     def _parse_markets(self) -> Self:

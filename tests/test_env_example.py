@@ -5,6 +5,7 @@ from pathlib import Path
 
 from services.feeds.settings import FeedSettings, PolyBoltSettings
 from services.simulator.settings import SimulatorSettings
+from shared.config import ENVIRONMENT_PREFIX, MMConfig, load_config
 from shared.settings import ServiceSettings, StrictSettings
 
 EXAMPLE = (Path(__file__).parents[1] / ".env.example").read_text()
@@ -21,4 +22,12 @@ def variables_of(settings: type[StrictSettings]) -> set[str]:
 def test_the_example_lists_every_variable_and_no_other() -> None:
     known = set().union(*map(variables_of, (ServiceSettings, FeedSettings, PolyBoltSettings, SimulatorSettings)))
     listed = set(re.findall(r"^# (MM_[A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
-    assert listed == known - NOT_FOR_USERS - SIMULATOR_ONLY
+    strategy = {name for name in listed if name.startswith(ENVIRONMENT_PREFIX)}
+    assert listed - strategy == known - NOT_FOR_USERS - SIMULATOR_ONLY
+
+
+def test_the_strategy_settings_of_the_example_are_understood_and_change_something() -> None:
+    lines = dict(re.findall(rf"^# ({ENVIRONMENT_PREFIX}\w+)=(.*)$", EXAMPLE, re.MULTILINE))
+    assert any("__" in variable for variable in lines)
+    for variable, text in lines.items():
+        assert load_config(environment={variable: text}) != MMConfig(), variable

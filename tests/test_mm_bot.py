@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from shared.codec import encode
+from shared.messages import SCHEMA_VERSION, Envelope, QuoteSet, topic_of
+from shared.segments_io import SegmentWriter
+from tests.builders import build
 from tests.processes import ROOT
 
 
@@ -83,6 +88,38 @@ def test_a_misspelt_setting_stops_the_start_with_the_right_name() -> None:
     assert (ended.returncode, "base_spread" in ended.stderr) == (2, True)
     ended = run(MM_MARKTS="btc-15m")
     assert (ended.returncode, "did you mean MM_MARKETS?" in ended.stderr) == (2, True)
+
+
+def test_a_misspelt_strategy_variable_stops_the_start_with_the_right_name() -> None:
+    for arguments in ((), ("--show-config",)):
+        ended = run(*arguments, MM_CONFIG_BAS_SPREAD="0.05")
+        assert (ended.returncode, "did you mean MM_CONFIG_BASE_SPREAD?" in ended.stderr) == (2, True)
+    ended = run(MM_CONFIG_BASE_SPREAD="wide")
+    assert (ended.returncode, "MM_CONFIG_BASE_SPREAD: base_spread = 'wide'" in ended.stderr) == (2, True)
+
+
+def test_the_effective_configuration_is_shown_and_can_be_given_back(tmp_path: Path) -> None:
+    variables = {"MM_CONFIG_BASE_SPREAD": "0.12", "MM_CONFIG_TECHNIQUES__LEAD_LAG": "false"}
+    shown = run("--show-config", "--conservative", "--set", "lease_s=2", **variables)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    config = tomllib.loads(shown.stdout)
+    assert (config["base_spread"], config["techniques"]["lead_lag"], config["lease_s"]) == (0.12, False, 2.0)
+    (tmp_path / "shown.toml").write_text(shown.stdout)
+    again = run("--show-config", "--config", str(tmp_path / "shown.toml"))
+    assert tomllib.loads(again.stdout) == config
+    assert again.stdout.splitlines()[0] == shown.stdout.splitlines()[0]  # the hash
+
+
+def test_recorded_quotes_are_explained_by_the_command(tmp_path: Path) -> None:
+    quotes = build(QuoteSet, action="PULL_QUOTES", reasons=("oracle_stale",), call=(), put=(), breakdown={})
+    with SegmentWriter(tmp_path / "bus", "bus") as writer:
+        payload = encode(Envelope(SCHEMA_VERSION, "", 1, 1, quotes.ts_recv_ns, quotes))
+        writer.write(quotes.ts_recv_ns, payload, source=topic_of(quotes))
+    told = run("--explain", str(tmp_path), "--at", "last")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "the last oracle price is too old" in told.stdout
+    missing = run("--explain", str(tmp_path / "none"), "--at", "last")
+    assert (missing.returncode, "not found" in missing.stderr) == (2, True)
 
 
 def test_a_part_with_a_wrong_configuration_stops_the_bot_with_its_message(tmp_path: Path) -> None:

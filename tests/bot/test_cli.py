@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from bot import exit_codes
-from bot.cli import Options, parse
+from bot.cli import BotSettings, ExplainRequest, Options, parse
 from shared.config import PRESETS
 from shared.settings import ServiceSettings
 
@@ -78,12 +79,40 @@ def test_a_folder_of_files_implies_its_venue(tmp_path: Path) -> None:
         (("--replay", ".", "--record", "there", "--dry-run"), "--dry-run, --record would do nothing"),
         (("--replay", ".", "--interval", "50", "--venues", "sim"), "--interval, --venues would do nothing"),
         (("--replay", ".", "--files", "."), "--files would do nothing"),
+        (("--explain", "rec"), "--at last"),
+        (("--at", "last"), "goes with --explain"),
+        (("--explain", "rec", "--at", "yesterday"), "'yesterday' is not a time: write 2026-"),
+        (("--explain", "rec", "--at", "last", "--set", "base_spread=1"), "--set would do nothing"),
+        (("--explain", "rec", "--at", "last", "--scalping", "--out", "x"), "--preset, --out would do nothing"),
+        (("--explain", "rec", "--at", "last", "--duration", "5"), "--duration would do nothing"),
+        (("--explain", "rec", "--at", "last", "--markets", "btc"), "btc-15m"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], named: str
 ) -> None:
     assert named in complaint(capsys, *arguments)
+
+
+def test_a_time_of_a_journal_is_asked_for_all_its_markets_or_for_the_named() -> None:
+    assert options("--explain", "rec", "--at", "last").explain == ExplainRequest(Path("rec"), None, ())
+    asked = options("--explain", "rec", "--at", "1795417750340000000", "--markets", "doge-5m,ETH-15m").explain
+    assert asked == ExplainRequest(Path("rec"), 1795417750340000000, ("doge-5m", "eth-15m"))
+    assert options().explain is None
+
+
+def test_the_configuration_is_shown_beside_any_other_flag() -> None:
+    given = options("--show-config", "--venues", "live", "--conservative", "--set", "lease_s=2")
+    assert (given.show_config, given.preset, given.overrides) == (True, "conservative", ("lease_s=2",))
+    assert not options().show_config
+
+
+def test_the_bot_itself_leaves_strategy_variables_for_after_the_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MM_CONFIG_BASE_SPREAD", "0.12")  # above the default largest spread: only --set makes it fit
+    assert BotSettings().config_json == ""
+    monkeypatch.setenv("MM_CONFIG_BAS_SPREAD", "0.12")
+    with pytest.raises(ValidationError, match="did you mean MM_CONFIG_BASE_SPREAD"):
+        BotSettings()
 
 
 def test_the_help_names_every_flag_file_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +123,8 @@ def test_the_help_names_every_flag_file_and_exit_code(capsys: pytest.CaptureFixt
     flags = (
         "dry-run aggressive conservative scalping preset interval markets venues files replay out duration seed record"
     )
-    for flag in (*flags.split(), "config", "set"):
+    for flag in (*flags.split(), "config", "set", "show-config", "explain", "at"):
         assert f"--{flag}" in text
-    for name in ("mm_quotes.json", "mm_status.json", *exit_codes.MEANINGS.values()):
+    variables = ("MM_CONFIG_BASE_SPREAD=", "MM_CONFIG_TECHNIQUES__LEAD_LAG=")
+    for name in ("mm_quotes.json", "mm_status.json", *variables, *exit_codes.MEANINGS.values()):
         assert name in text

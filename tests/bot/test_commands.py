@@ -21,6 +21,10 @@ def test_the_simulated_venues_start_with_their_feeds_and_nothing_is_recorded() -
     assert parts["volatility"].arguments == ("-m", "services.analyzers", "volatility")
 
 
+def test_every_part_is_handed_the_same_effective_configuration() -> None:
+    assert {part.environment.get("MM_CONFIG_JSON") for part in started("--record", "x").values()} == {"{}"}
+
+
 def test_every_feed_is_led_to_the_simulator_and_to_nowhere_else() -> None:
     variables = {name.lower().removeprefix("mm_feed_"): text for name, text in started()["bybit"].environment.items()}
     urls = [name for name in FeedSettings.model_fields if name.endswith("_url")]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from shared.config import MMConfig
 from shared.settings import ServiceSettings
 
 
@@ -27,3 +28,29 @@ def test_markets_that_are_no_series_are_refused(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("MM_MARKETS", markets)
     with pytest.raises(ValidationError, match="btc-15m"):
         ServiceSettings()
+
+
+def test_a_misspelt_strategy_variable_stops_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MM_CONFIG_BAS_SPREAD", "0.03")
+    for settings in ({}, {"config_json": "{}"}):
+        with pytest.raises(ValidationError, match="did you mean MM_CONFIG_BASE_SPREAD"):
+            ServiceSettings(**settings)
+
+
+def test_a_misspelt_prefix_of_a_strategy_variable_is_seen_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MM_CONFG_BASE_SPREAD", "0.03")
+    with pytest.raises(ValidationError, match="did you mean MM_CONFIG_BASE_SPREAD"):
+        ServiceSettings()
+
+
+def test_a_part_started_alone_reads_the_strategy_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ServiceSettings().config_json == ""
+    monkeypatch.setenv("MM_CONFIG_BASE_SPREAD", "0.03")
+    assert MMConfig.model_validate_json(ServiceSettings().config_json).base_spread == 0.03
+
+
+def test_what_the_supervisor_passes_on_is_not_changed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed_on = MMConfig(base_spread=0.05).model_dump_json()  # a flag won over the variable
+    monkeypatch.setenv("MM_CONFIG_BASE_SPREAD", "0.03")
+    monkeypatch.setenv("MM_CONFIG_JSON", passed_on)
+    assert ServiceSettings().config_json == passed_on
