@@ -127,11 +127,12 @@ class MarketChannelProtocol:
     def on_response(self, request: str, status: int, body: bytes, ts_recv_ns: int) -> list[Act]:
         """A REST answer; status 0 is none."""
         kind, _, subject = request.partition(":")
+        rolled = self._roll(ts_recv_ns) if ts_recv_ns >= self._boundary_ns else []
         if status != 200:
             self._polls.answered(request, ts_recv_ns, served=False, again_s=self._timing.discover_s)
             if kind == "event":
                 self._on_missing(subject, status)
-            return [Drop("no_answer" if status == 0 else f"http_{status}", request[:120])]
+            return [*rolled, Drop("no_answer" if status == 0 else f"http_{status}", request[:120])]
         match kind:
             case "event":
                 acts = self._on_event(request, subject, body, ts_recv_ns)
@@ -145,7 +146,7 @@ class MarketChannelProtocol:
                 acts = self._on_listing(request, body, ts_recv_ns)
             case _:
                 acts = [Drop("unknown_request", request[:80])]
-        return self._one_reconnect(acts)
+        return self._one_reconnect(rolled + acts)
 
     def on_timer(self, ts_ns: int) -> list[Act]:
         """Pings, rollovers, what is due to be asked, graces that ended."""

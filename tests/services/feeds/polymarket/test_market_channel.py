@@ -708,3 +708,15 @@ def test_a_deeply_nested_frame_is_refused() -> None:
     venue = live()
     venue.do(venue.protocol.on_frame("[" * 100_000, venue.ts_ns))
     assert "malformed_frame" in venue.drops()
+
+
+def test_an_answer_that_comes_before_the_first_timer_is_taken() -> None:
+    """A recording may begin with one."""
+    venue = Venue()
+    request = f"event:btc-updown-15m-{START}"
+    status, body = venue.answer(request)
+    venue.do(venue.protocol.on_response(request, status, body, venue.ts_ns))
+    published = [act.message for act in venue.acts if isinstance(act, Publish)]
+    assert [(each.role, each.slug) for each in published if isinstance(each, Period)] == [
+        ("current", f"btc-updown-15m-{START}")
+    ]
