@@ -39,81 +39,94 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _switch(off: str) -> bool:
+    """A technique that is on unless it is switched off; `off` says what then happens."""
+    switch: bool = Field(default=True, description=f"off: {off}")
+    return switch
+
+
 class Techniques(_Model):
     """One switch a technique, for ablation. Technique 7, the skews, has one for each half."""
 
-    settlement_twap: bool = True  # off: the value of the point digital, whatever the rule
-    oracle_projection: bool = True  # off: the oracle's own last print
-    volatility: bool = True  # off: realized only, no spike pull, no volatility factor
-    lead_lag: bool = True  # off: the first usable venue of `projection_venues`, `default_lead_s`
-    regime: bool = True  # off: no regime factor, no volatile widening
-    toxicity: bool = True  # off: no toxicity factor, pull, one-sided quoting or markout floor
-    inventory_skew: bool = True
-    momentum_skew: bool = True
-    pin_risk: bool = True  # off: no pin-risk floor and no gamma danger pull
-    tiers: bool = True  # off: one layer
-    phases: bool = True  # off: no phase factor or size cap, and the final phase is quoted
+    settlement_twap: bool = _switch("the value of the point digital, whatever the rule")
+    oracle_projection: bool = _switch("the oracle's own last print")
+    volatility: bool = _switch("realized only, no spike pull, no volatility factor")
+    lead_lag: bool = _switch("the first usable venue of `projection_venues`, `default_lead_s`")
+    regime: bool = _switch("no regime factor, no volatile widening")
+    toxicity: bool = _switch(
+        "no toxicity factor, pull or one-sided quoting; what fills lose afterwards is not asked for"
+    )
+    inventory_skew: bool = _switch("what is held does not lean the quotes; the limits stay")
+    momentum_skew: bool = _switch("momentum does not lean the quotes")
+    pin_risk: bool = _switch("no pin-risk floor and no gamma danger pull")
+    tiers: bool = _switch("one layer a side")
+    phases: bool = _switch("no phase factor or size cap, and the final phase is quoted")
+    fees: bool = _switch("no taker fee in the pin-risk floor, no rebate, no liquidity rewards")
 
 
 class PerPhase(_Model):
-    """A number for each phase of a period."""
+    """A factor for each phase of a period."""
 
-    early: NotNegative = 1.0
-    mid: NotNegative = 1.0
-    late: NotNegative = 1.0
-    final: NotNegative = 1.0
+    early: NotNegative = Field(default=1.0, description="factor while more than 3/5 of the period is left")
+    mid: NotNegative = Field(default=1.0, description="factor in the phase after early")
+    late: NotNegative = Field(default=1.0, description="factor in the phase after mid")
+    final: NotNegative = Field(default=1.0, description="factor in the last phase")
 
 
 class RegimeFactors(_Model):
-    """What a regime does to the spread."""
+    """What a regime of the underlying does to the spread."""
 
-    unknown: Factor = 1.25
-    quiet: Factor = 0.9
-    mean_reverting: Factor = 0.95
-    trending_up: Factor = 1.15
-    trending_down: Factor = 1.15
-    volatile: Factor = 1.5
+    unknown: Factor = Field(default=1.25, description="factor while the regime is not known")
+    quiet: Factor = Field(default=0.9, description="factor in a quiet regime")
+    mean_reverting: Factor = Field(default=0.95, description="factor when moves revert")
+    trending_up: Factor = Field(default=1.15, description="factor in an upward trend")
+    trending_down: Factor = Field(default=1.15, description="factor in a downward trend")
+    volatile: Factor = Field(default=1.5, description="factor in a volatile regime")
 
 
 class Limits(_Model):
     """How old an input may be before it is not used, in seconds since we received it."""
 
-    book_s: Seconds = 30.0
-    oracle_s: Seconds = 5.0
-    spot_s: Seconds = 5.0
-    feed_status_s: Seconds = 3.0
-    position_s: Seconds = 5.0
-    volatility_s: Seconds = 5.0
-    regime_s: Seconds = 10.0
-    flow_s: Seconds = 10.0
-    lead_lag_s: Seconds = 60.0
+    book_s: Seconds = Field(default=30.0, description="seconds; an outcome's book")
+    oracle_s: Seconds = Field(default=5.0, description="seconds; the oracle's print (its own stamp: twice this)")
+    spot_s: Seconds = Field(default=5.0, description="seconds; an exchange's quote")
+    feed_status_s: Seconds = Field(default=3.0, description="seconds; what a feed says of its stream")
+    position_s: Seconds = Field(default=5.0, description="seconds; the hedger's word on what we hold")
+    volatility_s: Seconds = Field(default=5.0, description="seconds; the volatility signal")
+    regime_s: Seconds = Field(default=10.0, description="seconds; the regime signal")
+    flow_s: Seconds = Field(default=10.0, description="seconds; the flow signal")
+    lead_lag_s: Seconds = Field(default=60.0, description="seconds; the lead-lag signal")
 
 
 class MMConfig(_Model):
     """The market maker's configuration. Frozen; hash it with `config_hash`."""
 
     # spread
-    base_spread: Dollars = Field(default=0.02, gt=0.0, description="full spread when every factor is 1")
+    base_spread: Dollars = Field(default=0.02, gt=0.0, description="dollars; full spread when every factor is 1")
     min_spread: Dollars = Field(
-        default=0.01, gt=0.0, description="the product of the factors never goes below this spread"
+        default=0.01, gt=0.0, description="dollars; the product of the factors never goes below this spread"
     )
     max_spread: Dollars = Field(
-        default=0.10, gt=0.0, description="nor above this one; floors beyond it pull the quotes"
+        default=0.10, gt=0.0, description="dollars; nor above this one; floors beyond it pull the quotes"
     )
     time_sensitivity: Share = Field(
         default=0.5, description="exponent on the speed of the fair value relative to the open"
     )
-    time_factor_min: Factor = 0.8
-    time_factor_max: Factor = 2.5
+    time_factor_min: Factor = Field(default=0.8, description="least time factor")
+    time_factor_max: Factor = Field(default=2.5, description="greatest time factor")
     reference_sigma_per_sqrt_s: Positive = Field(
-        default=8.9e-5, description="volatility at which its factor is 1 (50 % a year)"
+        default=8.9e-5, description="volatility per square-root second at which its factor is 1 (50 % a year)"
     )
-    volatility_factor_min: Factor = 0.8
-    volatility_factor_max: Factor = 2.0
-    regime_factors: RegimeFactors = RegimeFactors()
+    volatility_factor_min: Factor = Field(default=0.8, description="least volatility factor")
+    volatility_factor_max: Factor = Field(default=2.0, description="greatest volatility factor")
+    regime_factors: RegimeFactors = Field(default=RegimeFactors(), description="spread factor of each regime")
     toxicity_weight: NotNegative = Field(default=1.0, description="toxicity factor is 1 + weight x toxicity")
-    phase_spread_factors: PerPhase = PerPhase(late=1.2, final=1.5)
-    missing_input_factor: Factor = Field(default=1.25, ge=1.0, description="for each optional input that is missing")
+    phase_spread_factors: PerPhase = Field(
+        default=PerPhase(late=1.2, final=1.5), description="spread factor of each phase"
+    )
+    missing_input_factor: Factor = Field(
+        default=1.25, ge=1.0, description="spread factor for each optional input that is missing"
+    )
     uncertainty_weight: NotNegative = Field(
         default=0.5, description="half-spread floor in standard deviations of the fair value"
     )
@@ -121,50 +134,83 @@ class MMConfig(_Model):
     # size and limits
     max_position_size: Shares = Field(default=1000.0, description="shares of one outcome, all layers filled")
     max_inventory_imbalance: Shares = Field(default=500.0, description="|CALL - PUT| shares, all layers filled")
-    tier_sizes: tuple[Positive, ...] = (50.0, 100.0, 200.0, 500.0)
-    tier_spreads: tuple[Dollars, ...] = (0.01, 0.02, 0.03, 0.05)
-    phase_size_factors: PerPhase = PerPhase(late=0.5, final=0.25)
+    tier_sizes: tuple[Positive, ...] = Field(
+        default=(50.0, 100.0, 200.0, 500.0), description="shares of each layer, innermost first, not descending"
+    )
+    tier_spreads: tuple[Dollars, ...] = Field(
+        default=(0.01, 0.02, 0.03, 0.05),
+        description="dollars; half-spread of each layer when every factor is 1, ascending; until a curve is fitted",
+    )
+    tier_mode: Literal["fitted", "preset"] = Field(
+        default="fitted",
+        description="fitted: layers stand where resting orders earn most, once a fill curve is fitted; "
+        "preset: always at tier_spreads",
+    )
+    reward_credit: Dollars = Field(
+        default=0.0,
+        description="dollars; how far layer 0 may be tightened to stand within the market's rewards distance of the "
+        "book's mid; 0 never",
+    )
+    phase_size_factors: PerPhase = Field(
+        default=PerPhase(late=0.5, final=0.25), description="factor on tier_sizes in each phase"
+    )
 
     # skews
     inventory_skew_factor: NotNegative = Field(
         default=0.001, description="risk aversion per dollar (logit), or dollars a share of inventory (linear)"
     )
-    inventory_skew_mode: Literal["logit", "linear"] = "logit"
-    max_inventory_skew: Dollars = 0.10
+    inventory_skew_mode: Literal["logit", "linear"] = Field(
+        default="logit", description="logit: by the risk that inventory bears; linear: a fixed lean a share"
+    )
+    max_inventory_skew: Dollars = Field(default=0.10, description="dollars; the most inventory may lean the quotes")
     fill_rate_per_s: Positive = Field(
-        default=0.05, description="fills a second at the fair value, for the inventory's memory"
+        default=0.05, description="fills a second at the fair value, until a fill curve is fitted"
     )
-    fill_decay_per_usd: Positive = Field(default=60.0, description="how fast the fill rate decays with distance")
+    fill_decay_per_usd: Positive = Field(
+        default=60.0, description="per dollar of distance: how fast the fill rate decays, until a fill curve is fitted"
+    )
     momentum_skew_factor: Dollars = Field(
-        default=0.005, description="the most the momentum may lean the quotes, in dollars"
+        default=0.005, description="dollars; the most the momentum may lean the quotes"
     )
-    momentum_shrinkage: Share = Field(default=0.1, description="how much of the measured drift is believed")
-    momentum_decay_per_s: Positive = 0.05
+    momentum_shrinkage: Share = Field(default=0.1, description="share of the measured drift that is believed")
+    momentum_decay_per_s: Positive = Field(default=0.05, description="per second: how fast a drift fades")
 
     # volatility spike
     vol_spike_threshold: Positive = Field(
         default=0.002, le=1.0, description="|log return| of the leader in 1 s that pulls quotes"
     )
-    vol_pullback_seconds: Seconds = 5.0
+    vol_pullback_seconds: Seconds = Field(default=5.0, description="seconds that quotes stay pulled after a spike")
 
     max_volatility_ratio: Factor = Field(
         default=1.7, ge=1.0, description="implied over realized (or its inverse) that widens"
     )
 
     # toxicity and direction
-    medium_toxicity: Share = 0.4
-    high_toxicity: Share = 0.7
-    extreme_toxicity: Share = 0.9
-    directional_momentum_z: Positive = 1.5
-    extreme_momentum_z: Positive = 3.0
+    medium_toxicity: Share = Field(default=0.4, description="toxicity from which momentum bars the side it runs over")
+    high_toxicity: Share = Field(default=0.7, description="toxicity from which quotes are called widened")
+    extreme_toxicity: Share = Field(default=0.9, description="toxicity from which quotes are pulled")
+    directional_momentum_z: Positive = Field(
+        default=1.5, description="standard score of momentum that, with medium toxicity, bars a side"
+    )
+    extreme_momentum_z: Positive = Field(default=3.0, description="standard score of momentum that widens")
 
     # pin risk
-    cancel_latency_s: Seconds = Field(default=0.3, description="from deciding a cancel to its effect at the venue")
-    feed_lag_s: Seconds = Field(default=0.1, description="age of the leader's price when we see it")
-    min_information_lag_s: Seconds = Field(default=0.05, gt=0.0, description="least lag the pin-risk formula may use")
-    pin_risk_z: NotNegative = 0.75
+    cancel_latency_s: Seconds = Field(
+        default=0.3, description="seconds from deciding a cancel to its effect at the venue"
+    )
+    feed_lag_s: Seconds = Field(default=0.1, description="seconds; age of the leader's price when we see it")
+    min_information_lag_s: Seconds = Field(
+        default=0.05, gt=0.0, description="seconds; least lag the pin-risk formula may use"
+    )
+    pin_risk_z: NotNegative = Field(
+        default=0.75,
+        le=10.0,
+        description="half-spread for being picked off, in standard deviations of the value over the lag, is 0.4 + this",
+    )
     gamma_zone_limit: Dollars = Field(
-        default=0.04, gt=0.0, description="pin-risk half-spread beyond which quotes are pulled"
+        default=0.04,
+        gt=0.0,
+        description="dollars; pin-risk half-spread, before the fee, beyond which quotes are pulled",
     )
     max_delta_per_bp: Positive = Field(
         default=0.15, description="dollars of fair value a basis point beyond which they are pulled"
@@ -175,30 +221,50 @@ class MMConfig(_Model):
 
     # fair value
     window_offset_s: Seconds = Field(
-        default=3.0, le=30.0, description="last sample of a TWAP window before its end (calibrated)"
+        default=3.0, le=30.0, description="seconds from the last sample of a TWAP window to its end (calibrated)"
     )
     tail_kurtosis: NotNegative = Field(default=6.0, description="excess kurtosis of 1 s returns; 0 is Gaussian")
     tail_below_s: Seconds = Field(default=30.0, description="effective seconds below which fat tails are used")
-    band_sigmas: Positive = 2.0
-    projection_venues: tuple[str, ...] = Field(default=("coinbase", "bybit"), min_length=1)
-    default_lead_s: Seconds = Field(default=1.5, le=10.0)
+    band_sigmas: Positive = Field(
+        default=2.0, description="fair_low and fair_high are this many standard deviations from the fair value"
+    )
+    projection_venues: tuple[str, ...] = Field(
+        default=("coinbase", "bybit"),
+        min_length=1,
+        description="exchanges to project through without a leader, best first",
+    )
+    default_lead_s: Seconds = Field(
+        default=1.5, le=10.0, description="seconds by which an exchange leads the oracle when it was not measured"
+    )
 
     # defences
-    max_model_mid_disagreement: Dollars = Field(default=0.05, gt=0.0)
-    disagreement_patience_s: Seconds = 2.0
-    spot_move_sigmas: Positive = Field(
-        default=2.5, description="a spot move this large excuses a disagreement with the book"
+    max_model_mid_disagreement: Dollars = Field(
+        default=0.05, gt=0.0, description="dollars; fair value from the book's mid beyond which one of them is wrong"
     )
-    placeholder_spread: Dollars = Field(default=0.5, gt=0.0, description="a book wider than this is nobody's opinion")
-    mirror_tolerance_ticks: int = Field(default=0, ge=0, le=20)
-    mirror_patience_s: Seconds = 1.0
-    limits: Limits = Limits()
+    disagreement_patience_s: Seconds = Field(
+        default=2.0, description="seconds of disagreement after which quotes are pulled"
+    )
+    spot_move_sigmas: Positive = Field(
+        default=2.5, description="standard deviations; a spot move this large excuses a disagreement with the book"
+    )
+    placeholder_spread: Dollars = Field(
+        default=0.5, gt=0.0, description="dollars; a book at least this wide is nobody's opinion"
+    )
+    mirror_tolerance_ticks: int = Field(
+        default=0, ge=0, le=20, description="ticks by which the PUT book may differ from the mirrored CALL book"
+    )
+    mirror_patience_s: Seconds = Field(
+        default=1.0, description="seconds that the books may fail to mirror each other before quotes are pulled"
+    )
+    limits: Limits = Field(default=Limits(), description="how old each input may be")
 
     # the lease
-    lease_s: float = Field(default=1.5, ge=0.2, le=10.0)
-    max_value_updates_per_s: Positive = Field(default=5.0, description="sets published only because the value moved")
+    lease_s: float = Field(default=1.5, ge=0.2, le=10.0, description="seconds that a published quote may stand")
+    max_value_updates_per_s: Positive = Field(
+        default=5.0, description="sets a second published only because the value moved"
+    )
 
-    techniques: Techniques = Techniques()
+    techniques: Techniques = Field(default=Techniques(), description="one switch a technique")
 
     @field_validator("tier_sizes", "tier_spreads")
     @classmethod
@@ -209,6 +275,13 @@ class MMConfig(_Model):
             raise ValueError("every tier must be above 0")
         if any(later < earlier for earlier, later in itertools.pairwise(tiers)):
             raise ValueError(f"tiers must ascend, innermost first: {sorted(tiers)}")
+        return tiers
+
+    @field_validator("tier_spreads")
+    @classmethod
+    def _distinct_tiers(cls, tiers: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(tiers)) < len(tiers):
+            raise ValueError(f"two layers cannot stand at one distance: {tiers}; give each tier its own")
         return tiers
 
     @model_validator(mode="after")
@@ -222,6 +295,11 @@ class MMConfig(_Model):
             raise ValueError(
                 f"tier_sizes has {len(self.tier_sizes)} entries and tier_spreads {len(self.tier_spreads)}: "
                 "give one of each per tier"
+            )
+        if 2.0 * self.reward_credit > self.max_spread - self.min_spread:
+            raise ValueError(
+                f"reward_credit ({self.reward_credit}) tightens a half-spread: twice it must fit between min_spread "
+                f"({self.min_spread}) and max_spread ({self.max_spread}); lower it"
             )
         if not self.medium_toxicity <= self.high_toxicity <= self.extreme_toxicity:
             raise ValueError("medium_toxicity <= high_toxicity <= extreme_toxicity must hold")

@@ -65,6 +65,11 @@ RULES: tuple[Rule, ...] = (
     Rule("high_toxicity", _WIDEN, "the order flow is informed"),
     Rule("extreme_momentum", _WIDEN, "the momentum is extreme"),
     Rule("volatility_disagreement", _WIDEN, "implied and realized volatility are far apart"),
+    Rule(
+        "volatility_assumed",
+        _WIDEN,
+        "no estimate of the volatility yet; the option's own price or the prior stands in",
+    ),
     Rule("projection_missing", _WIDEN, "the oracle is not projected: no believed basis to a usable venue"),
     Rule("no_leader", _WIDEN, "no exchange leads the oracle significantly; default venue and lead are used"),
     Rule("leader_unusable", _WIDEN, "the leading exchange's quote cannot be used"),

@@ -17,6 +17,11 @@ from shared.config import MMConfig
 from shared.market import NS_PER_S
 from shared.messages import Action, Flow, Regime, RegimeName
 
+# The reasons that count as an optional input missing; the exchange is counted apart.
+_COUNTED = frozenset(
+    {"regime_missing", "extreme_momentum", "flow_missing", "volatility_disagreement", "volatility_assumed"}
+)
+
 
 class Judgment(NamedTuple):
     """What the inputs allow: the reasons and their action, the venue to project through, and what is there."""
@@ -63,7 +68,6 @@ class FaultFinder:
         choice = self._choose_venue(now_ns, labels)
         if self._prices.is_doubted or (choice.venue is not None and self._prices.refuses(choice.venue)):
             labels.append("oracle_doubted")
-        counted = ("regime_missing", "extreme_momentum", "flow_missing", "volatility_disagreement")
         action, reasons = decide(labels)
         return Judgment(
             labels=reasons,
@@ -72,7 +76,7 @@ class FaultFinder:
             lead_s=choice.lead_s,
             has_regime=regime is not None,
             has_flow=flow is not None,
-            missing=sum(label in counted for label in labels) + choice.missing,
+            missing=sum(label in _COUNTED for label in labels) + choice.missing,
             allow_bid=BARS_BID.isdisjoint(labels),
             allow_ask=BARS_ASK.isdisjoint(labels),
             regime="unknown" if regime is None else regime.regime,
@@ -125,6 +129,8 @@ class FaultFinder:
             yield "volatility_missing" if fault == "missing" else "volatility_stale"
         elif period.market["sigma"][0] <= 0.0:
             yield "volatility_cold"
+        elif volatility.basis != "estimated":
+            yield "volatility_assumed"
         if not self._config.techniques.volatility:
             return
         if now_ns < self._prices.spike_until_ns or (

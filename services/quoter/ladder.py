@@ -67,8 +67,8 @@ def layer_sizes(
 @kernel
 def build_side(
     reservation: float,
-    tier_spreads: NDArray[Any],
-    spread_scale: float,
+    half_spreads: NDArray[Any],
+    credit: float,
     count: int,
     tick_size: float,
     ticks_per_dollar: int,
@@ -77,7 +77,10 @@ def build_side(
     ticks_out: NDArray[Any],
     sizes: NDArray[Any],
 ) -> int:
-    """Put the layers of one side on the grid; `sizes` of layers off the grid become 0. Returns the layers standing."""
+    """Put the layers of one side on the grid; `sizes` of layers off the grid become 0. Returns the layers standing.
+
+    `credit` is how many dollars layer 0 stands nearer than its half-spread.
+    """
     previous = 0
     standing = 0
     for layer in range(len(ticks_out)):
@@ -85,7 +88,8 @@ def build_side(
         if layer >= count or sizes[layer] <= 0.0:
             sizes[layer] = 0.0
             continue
-        ticks = layer_ticks(reservation, tier_spreads[layer] * spread_scale, tick_size, side, previous, inner_limit)
+        half = half_spreads[layer] - credit if layer == 0 else half_spreads[layer]
+        ticks = layer_ticks(reservation, half, tick_size, side, previous, inner_limit)
         ticks = min(ticks, ticks_per_dollar - 1) if side > 0 else max(ticks, 1)
         if ticks < 1 or ticks > ticks_per_dollar - 1:
             sizes[layer] = 0.0

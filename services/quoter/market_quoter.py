@@ -18,7 +18,7 @@ from services.quoter.faults import FaultFinder, Judgment
 from services.quoter.inputs import nanoseconds
 from services.quoter.ladders import Held, Ladder, LadderBook, LadderKey
 from services.quoter.period_quotes import PeriodQuotes, rules_of
-from services.quoter.records import ANSWER_AT, BREAKDOWN, PHASES, settings_of
+from services.quoter.records import ANSWER_AT, PHASES, breakdown_names, settings_of
 from services.quoter.requote import requote
 from services.quoter.signals import Signal, Signals
 from shared.config import MMConfig
@@ -77,6 +77,7 @@ class MarketQuoter:
         self._faults = FaultFinder(config, prices, self.signals)
         self._judgment: Judgment | None = None
         self._settings = settings_of(config, projection)
+        self._breakdown = breakdown_names(config)
         self._no_venue = new_venue()
         self._ladders = LadderBook()
         self._standing = _NOTHING_SAID
@@ -270,7 +271,7 @@ class MarketQuoter:
         call, put = _NO_LADDERS
         if ladder is not None:
             call, put = self._ladders.of(ladder, active.prices, active.ladder)
-        breakdown = dict(zip(BREAKDOWN, numbers, strict=False)) if defined else {}
+        breakdown = dict(zip(self._breakdown, numbers, strict=False)) if defined else {}
         if self.asset.twap is not None:
             breakdown["oracle_twap60"] = self.asset.twap.price
         return QuoteSet(

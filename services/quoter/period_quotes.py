@@ -84,6 +84,11 @@ class PeriodQuotes:
         record["strike_log"] = math.log(strike) if strike is not None and strike > 0.0 else 0.0
         record["min_size"] = period.min_size_shares
         record["taker_delay_s"] = period.taker_delay_s or 0.0
+        record["fee_rate"] = period.fee_rate
+        record["fee_exponent"] = period.fee_exponent
+        record["rebate_rate"] = period.rebate_rate
+        record["rewards_min_shares"] = period.rewards_min_shares or 0.0
+        record["rewards_max_spread"] = period.rewards_max_spread or 0.0
         unfit = self._unfit
         if not self.per_dollar and not self.set_tick(period.tick_size):  # later the books say what the tick is
             unfit = f"tick size {period.tick_size} does not divide a dollar"
@@ -127,7 +132,10 @@ class PeriodQuotes:
                 record["drift_per_s"] = signal.drift_per_s
             case Flow() if signal.slug == self.slug:
                 record["toxicity"] = signal.toxicity
-                record["markout"] = signal.markout or 0.0
+                record["impact"] = math.nan if signal.impact is None else signal.impact
+                record["own_markout"] = math.nan if signal.own_markout is None else signal.own_markout
+                record["fitted_rate_per_s"] = signal.fill_rate_per_s or 0.0
+                record["fitted_decay_per_usd"] = signal.fill_decay_per_usd or 0.0
             case Position() if signal.slug == self.slug:
                 record["call_shares"] = signal.call_shares
                 record["put_shares"] = signal.put_shares

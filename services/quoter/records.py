@@ -1,19 +1,33 @@
 """The records that `requote` reads and writes, and what each number of its answer means.
 
-Breakdown. Every field of `QUOTE` before `reservation` and after it tells a part of the story, in dollars a share unless
-said otherwise:
+Breakdown, in dollars a share unless said otherwise:
 
     fair_value      = model_value + projection                model_value: on the oracle's own last print
     reservation     = fair_value + momentum_skew + inventory_skew
     spread          = base_spread x factor_time x factor_regime x factor_toxicity x factor_volatility x factor_phase
                       x factor_inputs + clamp                 clamp: what min_spread and max_spread added or took
-    half_spread     = tier_spreads[0] x spread / base_spread + floor
-                      floor: what the largest of floor_pin_risk, floor_uncertainty, floor_markout added to layer 0
-    CALL bid 0      = reservation - half_spread - rounding_bid - post_only_bid      (ask 0: + + +)
+    half_spread     = tier_base x spread / base_spread + floor
+                      floor: what the largest of floor_pin_risk, floor_uncertainty, floor_adverse added to layer 0
+    tier_base       = 1 / fill_decay_per_usd + impact - rebate, within half of min_spread and max_spread, when
+                      tiers_fitted = 1; impact is the Flow's, if positive. Otherwise tier_spreads[0]
+    half_spread_i   = half_spread x (tier i / tier_base), for i from 1, as many as there are tiers
+                      tier i = tier_base + i / fill_decay_per_usd when tiers_fitted = 1, else tier_spreads[i]
+
+Layers, bids minus and asks plus:
+
+    CALL bid 0      = reservation - (half_spread - reward_bid) - rounding_bid - post_only_bid
+    CALL bid i      = reservation - half_spread_i - rounding - distinct
+                      rounding: down to the tick; distinct: what keeps it at least one tick under bid i - 1
+
+so that with t = tick size, in ticks: bid_i = min(floor((reservation - half_spread_i) / t), bid_(i-1) - 1), and ask_i =
+max(ceil((reservation + half_spread_i) / t), ask_(i-1) + 1), a price within 1e-9 of a tick being on it.
 
 Also reported: fair_sd, fair_low, fair_high, sigma (per sqrt s), tau_s, effective_tau_s (variance left over sigma^2, of
 the settlement statistic), delta_per_bp, spot_weight (d settlement mean / d log price), oracle_age_s, projection_move
-(log) and projection_sd (log), missing_prints, book_mid, size_factor.
+(log) and projection_sd (log), missing_prints, book_mid, size_factor; taker_fee and rebate (of it, to us) at the fair
+value; pin_risk_gross (the pin-risk floor if takers paid no fee: gamma_danger judges this one); fill_rate_per_s and
+fill_decay_per_usd in force (fitted once there is a fit, else configured); expected_usd_per_s (what all standing layers
+earn on that curve, after impact and rebate); reward_score (of all standing layers, in shares; 0 without a program).
 """
 
 from __future__ import annotations
@@ -38,6 +52,11 @@ MARKET = np.dtype(
         ("tick_size", np.float64),
         ("min_size", np.float64),
         ("taker_delay_s", np.float64),
+        ("fee_rate", np.float64),
+        ("fee_exponent", np.float64),
+        ("rebate_rate", np.float64),
+        ("rewards_min_shares", np.float64),  # 0 when the market pays no rewards
+        ("rewards_max_spread", np.float64),
         ("oracle_ns", np.int64),
         ("oracle_log", np.float64),
         ("best_bid", np.int64),  # best of both books, the PUT book mirrored
@@ -48,7 +67,10 @@ MARKET = np.dtype(
         ("regime", np.int64),  # index into REGIMES
         ("drift_per_s", np.float64),
         ("toxicity", np.float64),
-        ("markout", np.float64),
+        ("impact", np.float64),  # NaN when not known
+        ("own_markout", np.float64),  # NaN when not known
+        ("fitted_rate_per_s", np.float64),  # 0 until fitted
+        ("fitted_decay_per_usd", np.float64),
         ("call_shares", np.float64),
         ("put_shares", np.float64),
         ("disagrees_since_ns", np.int64),
@@ -95,7 +117,9 @@ SETTINGS = np.dtype(
         ("spot_move_sigmas", np.float64),
         ("basis_drift_per_sqrt_s", np.float64),
         ("prints_to_warm", np.int64),
+        ("reward_credit", np.float64),
         ("tiers", np.int64),
+        ("fit_tiers", np.int64),
         ("tier_sizes", np.float64, (MAX_TIERS,)),
         ("tier_spreads", np.float64, (MAX_TIERS,)),
         ("regime_factors", np.float64, (6,)),
@@ -110,10 +134,11 @@ SETTINGS = np.dtype(
         ("use_momentum_skew", np.int64),
         ("use_pin_risk", np.int64),
         ("use_phases", np.int64),
+        ("use_fees", np.int64),
     ]
 )
 
-BREAKDOWN: tuple[str, ...] = (
+_SCALARS: tuple[str, ...] = (
     "model_value",
     "projection",
     "momentum_skew",
@@ -128,11 +153,17 @@ BREAKDOWN: tuple[str, ...] = (
     "factor_inputs",
     "clamp",
     "spread",
+    "taker_fee",
+    "rebate",
+    "pin_risk_gross",
     "floor_pin_risk",
     "floor_uncertainty",
-    "floor_markout",
+    "floor_adverse",
     "floor",
-    "half_spread",
+    "tiers_fitted",
+    "tier_base",
+    "reward_bid",
+    "reward_ask",
     "rounding_bid",
     "post_only_bid",
     "rounding_ask",
@@ -149,7 +180,14 @@ BREAKDOWN: tuple[str, ...] = (
     "missing_prints",
     "book_mid",
     "size_factor",
+    "fill_rate_per_s",
+    "fill_decay_per_usd",
+    "expected_usd_per_s",
+    "reward_score",
 )
+# Last, so that those of layers that are not configured are left out of a message (`breakdown_names`).
+_HALF_SPREADS: tuple[str, ...] = ("half_spread", *(f"half_spread_{layer}" for layer in range(1, MAX_TIERS)))
+BREAKDOWN = _SCALARS + _HALF_SPREADS
 ANSWERS: tuple[str, ...] = (
     "fair_value",
     "fair_low",
@@ -174,12 +212,27 @@ LADDER_AT = len(BREAKDOWN) + len(ANSWERS)
 
 # All fields are float64, so that the whole answer leaves as one list: breakdown, answers, ladders.
 QUOTE = np.dtype(
-    [(name, np.float64) for name in BREAKDOWN + ANSWERS] + [(name, np.float64, (MAX_TIERS,)) for name in LADDERS]
+    [
+        *((name, np.float64) for name in _SCALARS),
+        ("half_spreads", np.float64, (MAX_TIERS,)),
+        *((name, np.float64) for name in ANSWERS),
+        *((name, np.float64, (MAX_TIERS,)) for name in LADDERS),
+    ]
 )
 
 REGIMES: tuple[RegimeName, ...] = ("unknown", "quiet", "mean_reverting", "trending_up", "trending_down", "volatile")
 PHASES: tuple[PhaseName, ...] = ("before", "early", "mid", "late", "final", "after")
 REGIME_INDEX: dict[RegimeName, int] = {name: place for place, name in enumerate(REGIMES)}
+
+
+def tiers_of(config: MMConfig) -> int:
+    """Layers a side."""
+    return len(config.tier_sizes) if config.techniques.tiers else 1
+
+
+def breakdown_names(config: MMConfig) -> tuple[str, ...]:
+    """The names of the breakdown that a message carries, in the order of the record."""
+    return BREAKDOWN[: len(_SCALARS) + tiers_of(config)]
 
 
 def settings_of(config: MMConfig, projection: ProjectionConfig) -> State:
@@ -190,7 +243,8 @@ def settings_of(config: MMConfig, projection: ProjectionConfig) -> State:
         "inventory_skew_linear": config.inventory_skew_mode == "linear",
         "basis_drift_per_sqrt_s": projection.drift_per_sqrt_s,
         "prints_to_warm": projection.prints_to_warm,
-        "tiers": len(config.tier_sizes) if techniques.tiers else 1,
+        "tiers": tiers_of(config),
+        "fit_tiers": config.tier_mode == "fitted",
         "regime_factors": [getattr(config.regime_factors, name) for name in REGIMES],
     }
     assert SETTINGS.names is not None

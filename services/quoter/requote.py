@@ -1,4 +1,4 @@
-"""One compiled call from the state of a market to its quotes: value, skews, spread, guards, ladder (pure).
+"""One compiled call from the state of a market to its quotes: value, skews, tiers, spread, guards, ladder (pure).
 
 `requote(market, windows, venue, settings, quote, ...)` reads the records and writes `quote`; nothing is allocated. The
 live quoter, the library and the backtester call this same function. What the numbers mean is told in `records.py`.
@@ -9,15 +9,25 @@ from __future__ import annotations
 import math
 
 from services.quoter.fair_value import digital_value, settlement_law, value_error
-from services.quoter.ladder import ON_TICK, build_side, layer_sizes
+from services.quoter.ladder import ON_TICK, build_side, layer_sizes, layer_ticks
+from services.quoter.rewards import layer_score, maker_rebate, rewarded_tick, taker_fee, two_sided_score
 from services.quoter.skew import inventory_skew_linear, inventory_skew_logit, momentum_log_move, momentum_skew
-from services.quoter.spread import bounded, information_lag, pin_risk_half_spread, time_factor
+from services.quoter.spread import (
+    adverse_floor,
+    bounded,
+    information_lag,
+    pin_risk_floor,
+    pin_risk_half_spread,
+    time_factor,
+)
+from services.quoter.tiers import best_half_spread, profit_rate
 from shared.kernel import Record, State, kernel
 from shared.market import PHASE_SHARES
 from shared.projection import log_mid_at, project_oracle
 
 _EARLY_SHARE, _MID_SHARE, _LATE_SHARE = (share for _, share in PHASE_SHARES)
 _MOVE_HORIZON_NS = 2_000_000_000
+_ROUNDING = 1e-12  # dollars: a sum this far over its limit is at it
 _TWAP_LOSS = 2.0 / 3.0  # at the open a TWAP's effective time is this share of its window shorter than the period
 
 
@@ -73,10 +83,14 @@ def requote(
     if math.isnan(delta_per_log):
         market["disagrees_since_ns"] = 0  # no value, no opinion to disagree with
         return
+    is_fitted = write_terms(market, config, quote, has_flow)
     write_skews(market, config, quote, delta_per_log, has_regime)
+    adverse = market["impact"] if config["use_toxicity"] == 1 and has_flow and market["impact"] > 0.0 else 0.0
+    write_tiers(config, quote, adverse, is_fitted)
     write_spread(market, windows, config, quote, delta_per_log, has_regime, has_flow, missing_inputs)
     write_disagreement(market, venue, config, quote, now_ns, has_venue)
     write_ladder(market, config, quote, allow_bid, allow_ask)
+    write_prospects(market, config, quote, adverse)
     quote["objections"] = (
         quote["in_gamma_danger"]
         + quote["is_too_uncertain"]
@@ -155,8 +169,22 @@ def write_value(
 
 
 @kernel
+def write_terms(market: Record, config: Record, quote: Record, has_flow: bool) -> bool:
+    """Step 2: the venue's fee and rebate at this value, and the fill curve in force. Returns whether it was fitted."""
+    fee = 0.0
+    if config["use_fees"] == 1:
+        fee = taker_fee(quote["fair_value"], market["fee_rate"], market["fee_exponent"])
+    quote["taker_fee"] = fee
+    quote["rebate"] = maker_rebate(fee, market["rebate_rate"])
+    is_fitted = has_flow and market["fitted_rate_per_s"] > 0.0 and market["fitted_decay_per_usd"] > 0.0
+    quote["fill_rate_per_s"] = market["fitted_rate_per_s"] if is_fitted else config["fill_rate_per_s"]
+    quote["fill_decay_per_usd"] = market["fitted_decay_per_usd"] if is_fitted else config["fill_decay_per_usd"]
+    return bool(is_fitted)
+
+
+@kernel
 def write_skews(market: Record, config: Record, quote: Record, delta_per_log: float, has_regime: bool) -> None:
-    """Step 2: momentum and inventory lean the fair value to the reservation price."""
+    """Step 3: momentum and inventory lean the fair value to the reservation price."""
     fair_value, tau_s = quote["fair_value"], quote["tau_s"]
     lean_momentum = 0.0
     if has_regime and config["use_momentum_skew"] == 1:
@@ -179,14 +207,37 @@ def write_skews(market: Record, config: Record, quote: Record, delta_per_log: fl
                 value_sd_per_sqrt_s * value_sd_per_sqrt_s,
                 tau_s,
                 config["inventory_skew_factor"],
-                config["fill_rate_per_s"],
-                config["fill_decay_per_usd"],
+                quote["fill_rate_per_s"],
+                quote["fill_decay_per_usd"],
                 config["tier_sizes"][0],
                 config["max_inventory_skew"],
             )
     quote["momentum_skew"] = lean_momentum
     quote["inventory_skew"] = lean_inventory
     quote["reservation"] = fair_value + lean_momentum + lean_inventory
+
+
+@kernel
+def write_tiers(config: Record, quote: Record, adverse: float, is_fitted: bool) -> None:
+    """Step 4: the half-spreads of the tiers when every factor is 1 and no floor binds: fitted, or the configured ones.
+
+    Only the innermost of the fitted is kept within half of min_spread and max_spread; the others follow 1 / k apart.
+    """
+    half_spreads, presets, tiers = quote["half_spreads"], config["tier_spreads"], config["tiers"]
+    fitted = is_fitted and config["fit_tiers"] == 1
+    decay = quote["fill_decay_per_usd"]
+    innermost = bounded(
+        best_half_spread(decay, adverse, quote["rebate"]), 0.5 * config["min_spread"], 0.5 * config["max_spread"]
+    )
+    for layer in range(len(half_spreads)):
+        if layer >= tiers:
+            half_spreads[layer] = 0.0
+        elif fitted:
+            half_spreads[layer] = innermost + layer / decay
+        else:
+            half_spreads[layer] = presets[layer]
+    quote["tiers_fitted"] = 1.0 if fitted else 0.0
+    quote["tier_base"] = half_spreads[0]
 
 
 @kernel
@@ -200,36 +251,43 @@ def write_spread(
     has_flow: bool,
     missing_inputs: int,
 ) -> None:
-    """Step 3: base spread times the factors, within its bounds; the floors under it, and what they forbid."""
-    value_sd_per_sqrt_s = delta_per_log * quote["sigma"]
+    """Step 5: base spread times the factors, within its bounds; the floors under it, and what they forbid."""
+    speed = abs(delta_per_log)  # an unknown strike can turn its sign
+    value_sd_per_sqrt_s = speed * quote["sigma"]
     projected = quote["is_projected"] == 1.0
     product = write_factors(market, windows, config, quote, value_sd_per_sqrt_s, has_regime, has_flow, missing_inputs)
-    base = config["base_spread"]
     spread = bounded(product, config["min_spread"], config["max_spread"])
-    pin_floor = 0.0
+    pin_gross, pin_floor = 0.0, 0.0
     danger = False
     if config["use_pin_risk"] == 1:
         feed_lag_s = config["feed_lag_s"] if projected else config["feed_lag_s"] + config["default_lead_s"]
         lag_s = information_lag(
             config["cancel_latency_s"], feed_lag_s, market["taker_delay_s"], config["min_information_lag_s"]
         )
-        pin_floor = pin_risk_half_spread(value_sd_per_sqrt_s, lag_s, config["pin_risk_z"])
-        danger = pin_floor > config["gamma_zone_limit"] or delta_per_log * 1e-4 > config["max_delta_per_bp"]
-    markout_floor = 0.0
+        lag_sd = value_sd_per_sqrt_s * math.sqrt(lag_s)
+        pin_gross = pin_risk_half_spread(lag_sd, config["pin_risk_z"])
+        pin_floor = pin_risk_floor(lag_sd, config["pin_risk_z"], quote["taker_fee"])
+        danger = pin_gross > config["gamma_zone_limit"] or speed * 1e-4 > config["max_delta_per_bp"]
+    loss_floor = 0.0
     if config["use_toxicity"] == 1 and has_flow:
-        markout_floor = max(market["markout"], 0.0)
+        loss_floor = adverse_floor(market["impact"], market["own_markout"], quote["rebate"])
     doubt_floor = config["uncertainty_weight"] * quote["fair_sd"]
-    tier_half = config["tier_spreads"][0] * spread / base
-    half = max(tier_half, pin_floor, doubt_floor, markout_floor)
+    tier_half = quote["tier_base"] * spread / config["base_spread"]
+    half = max(tier_half, pin_floor, doubt_floor, loss_floor)
+    scale = half / quote["tier_base"]
+    half_spreads = quote["half_spreads"]
+    half_spreads[0] = half
+    for layer in range(1, config["tiers"]):
+        half_spreads[layer] *= scale
     quote["clamp"] = spread - product
     quote["spread"] = spread
+    quote["pin_risk_gross"] = pin_gross
     quote["floor_pin_risk"] = pin_floor
     quote["floor_uncertainty"] = doubt_floor
-    quote["floor_markout"] = markout_floor
+    quote["floor_adverse"] = loss_floor
     quote["floor"] = half - tier_half
-    quote["half_spread"] = half
     quote["in_gamma_danger"] = 1.0 if danger else 0.0
-    quote["is_too_uncertain"] = 1.0 if 2.0 * max(doubt_floor, markout_floor) > config["max_spread"] else 0.0
+    quote["is_too_uncertain"] = 1.0 if 2.0 * max(doubt_floor, loss_floor) > config["max_spread"] else 0.0
 
 
 @kernel
@@ -291,7 +349,7 @@ def write_factors(
 def write_disagreement(
     market: Record, venue: State, config: Record, quote: Record, now_ns: int, has_venue: bool
 ) -> None:
-    """Step 4: has the book disagreed with the fair value for too long? A spot that just moved excuses it.
+    """Step 6: has the book disagreed with the fair value for too long? A spot that just moved excuses it.
 
     One value or book within the limit ends it at once.
     """
@@ -313,11 +371,10 @@ def write_disagreement(
 
 @kernel
 def write_ladder(market: Record, config: Record, quote: Record, allow_bid: bool, allow_ask: bool) -> None:
-    """Step 5: the tiers on the grid, post-only, within the limits; and what rounding and post-only cost layer 0."""
+    """Step 7: the tiers on the grid, post-only, within the limits; and what rounding and post-only cost layer 0."""
     per_dollar, tick_size = market["ticks_per_dollar"], market["tick_size"]
     tiers, sizes, size_factor = config["tiers"], config["tier_sizes"], quote["size_factor"]
-    reservation, half = quote["reservation"], quote["half_spread"]
-    scale = half / config["tier_spreads"][0]
+    reservation, half_spreads = quote["reservation"], quote["half_spreads"]
     inventory = market["call_shares"] - market["put_shares"]
     most, most_held = config["max_inventory_imbalance"], config["max_position_size"]
     bid_room = min(most - inventory, most_held - market["call_shares"])
@@ -327,23 +384,75 @@ def write_ladder(market: Record, config: Record, quote: Record, allow_bid: bool,
         quote["bid_barred_by_limit"] = 1.0
     if ask_room < min_size:
         quote["ask_barred_by_limit"] = 1.0
-    bid_limit = market["best_ask"] - 1 if market["best_ask"] > 0 else per_dollar - 1
-    ask_limit = market["best_bid"] + 1
-    layer_sizes(sizes, tiers, size_factor, bid_room if allow_bid else 0.0, min_size, quote["bid_sizes"])
-    layer_sizes(sizes, tiers, size_factor, ask_room if allow_ask else 0.0, min_size, quote["ask_sizes"])
-    spreads = config["tier_spreads"]
-    bid_ticks, ask_ticks = quote["bid_ticks"], quote["ask_ticks"]
+    bid_limit = min(market["best_ask"] - 1 if market["best_ask"] > 0 else per_dollar - 1, per_dollar - 1)
+    ask_limit = max(market["best_bid"] + 1, 1)
+    bid_ticks, bid_sizes = quote["bid_ticks"], quote["bid_sizes"]
+    ask_ticks, ask_sizes = quote["ask_ticks"], quote["ask_sizes"]
+    layer_sizes(sizes, tiers, size_factor, bid_room if allow_bid else 0.0, min_size, bid_sizes)
+    layer_sizes(sizes, tiers, size_factor, ask_room if allow_ask else 0.0, min_size, ask_sizes)
+    bid_credit = reward_credit(market, config, quote, 1, bid_limit, bid_sizes[0])
+    ask_credit = reward_credit(market, config, quote, -1, ask_limit, ask_sizes[0])
     quote["bid_layers"] = build_side(
-        reservation, spreads, scale, tiers, tick_size, per_dollar, 1, bid_limit, bid_ticks, quote["bid_sizes"]
+        reservation, half_spreads, bid_credit, tiers, tick_size, per_dollar, 1, bid_limit, bid_ticks, bid_sizes
     )
     quote["ask_layers"] = build_side(
-        reservation, spreads, scale, tiers, tick_size, per_dollar, -1, ask_limit, ask_ticks, quote["ask_sizes"]
+        reservation, half_spreads, ask_credit, tiers, tick_size, per_dollar, -1, ask_limit, ask_ticks, ask_sizes
     )
-    wanted_bid = reservation - half
+    quote["reward_bid"] = bid_credit
+    quote["reward_ask"] = ask_credit
+    wanted_bid = reservation - (half_spreads[0] - bid_credit)
     rounded_bid = math.floor(wanted_bid / tick_size + ON_TICK) * tick_size
     quote["rounding_bid"] = wanted_bid - rounded_bid
-    quote["post_only_bid"] = rounded_bid - min(rounded_bid, min(bid_limit, per_dollar - 1) * tick_size)
-    wanted_ask = reservation + half
+    quote["post_only_bid"] = rounded_bid - min(rounded_bid, bid_limit * tick_size)
+    wanted_ask = reservation + (half_spreads[0] - ask_credit)
     rounded_ask = math.ceil(wanted_ask / tick_size - ON_TICK) * tick_size
     quote["rounding_ask"] = rounded_ask - wanted_ask
-    quote["post_only_ask"] = max(rounded_ask, max(ask_limit, 1) * tick_size) - rounded_ask
+    quote["post_only_ask"] = max(rounded_ask, ask_limit * tick_size) - rounded_ask
+
+
+@kernel
+def reward_credit(market: Record, config: Record, quote: Record, side: int, inner_limit: int, size: float) -> float:
+    """Dollars by which layer 0 of a side is tightened to earn liquidity rewards; 0 when it need not or may not be.
+
+    It goes to the outermost tick that scores, if that asks for no more than `reward_credit`, lies beyond the floors and
+    half of min_spread, and does not cross; and only with a size that the program counts.
+    """
+    reach, mid, tick_size = market["rewards_max_spread"], market["book_mid"], market["tick_size"]
+    if config["reward_credit"] <= 0.0 or config["use_fees"] == 0 or reach <= 0.0 or mid <= 0.0:
+        return 0.0
+    if market["rewards_min_shares"] <= 0.0 or size < market["rewards_min_shares"]:
+        return 0.0
+    half = quote["half_spreads"][0]
+    target = rewarded_tick(mid, reach, tick_size, side)
+    stands = layer_ticks(quote["reservation"], half, tick_size, side, 0, inner_limit)
+    if side * (target - stands) <= 0 or side * (target - inner_limit) > 0:
+        return 0.0
+    tightened = side * (quote["reservation"] - target * tick_size)
+    least = max(quote["floor_pin_risk"], quote["floor_uncertainty"], quote["floor_adverse"], 0.5 * config["min_spread"])
+    credit = half - tightened
+    return float(credit) if credit <= config["reward_credit"] + _ROUNDING and tightened >= least else 0.0
+
+
+@kernel
+def write_prospects(market: Record, config: Record, quote: Record, adverse: float) -> None:
+    """Step 8: what the standing layers earn a second on the fill curve in force, and their score for rewards."""
+    fair_value, tick_size, mid = quote["fair_value"], market["tick_size"], quote["book_mid"]
+    rate, decay, rebate = quote["fill_rate_per_s"], quote["fill_decay_per_usd"], quote["rebate"]
+    bid_ticks, bid_sizes = quote["bid_ticks"], quote["bid_sizes"]
+    ask_ticks, ask_sizes = quote["ask_ticks"], quote["ask_sizes"]
+    reach, counted = market["rewards_max_spread"], market["rewards_min_shares"]
+    is_scored = config["use_fees"] == 1 and reach > 0.0 and counted > 0.0 and mid > 0.0
+    earned, bid_score, ask_score = 0.0, 0.0, 0.0
+    for layer in range(config["tiers"]):
+        if bid_sizes[layer] > 0.0:
+            price = bid_ticks[layer] * tick_size
+            earned += bid_sizes[layer] * profit_rate(fair_value - price, rate, decay, adverse, rebate)
+            if is_scored and bid_sizes[layer] >= counted:
+                bid_score += layer_score(mid - price, reach, bid_sizes[layer])
+        if ask_sizes[layer] > 0.0:
+            price = ask_ticks[layer] * tick_size
+            earned += ask_sizes[layer] * profit_rate(price - fair_value, rate, decay, adverse, rebate)
+            if is_scored and ask_sizes[layer] >= counted:
+                ask_score += layer_score(price - mid, reach, ask_sizes[layer])
+    quote["expected_usd_per_s"] = earned
+    quote["reward_score"] = two_sided_score(bid_score, ask_score, mid)

@@ -1,8 +1,13 @@
 """Leaning the quotes: inventory towards flat, momentum towards the move (compiled, pure).
 
 A skew is a shift of the reservation price in dollars. Long CALL (or short PUT) shifts both quotes down.
-Source: `reference/quant.md` 2 and 3; numbers: `../shared/vectors/{binary_reservation,binary_dp_benchmark}.json` and
-`fees_hedging.json` (momentum).
+The reservation price is leaned in logit space, so that it stays a probability; the half-spreads stay in dollars. To
+quote both in logit space (r_x -+ delta_x, with a belief volatility fitted to the option's price) is not ours: that
+volatility is phi(d) / (p (1 - p)) / sqrt(tau), known from spot; its inventory term holds every share to the end; and
+the printed half-spread, (2 / k) ln(1 + gamma / k), has not the unit of a distance.
+
+Source: `reference/quant.md` 2 and 3; numbers: `binary_reservation`, `binary_dp_benchmark`, `glft`, `logit_as` and
+`fees_hedging` (momentum) in `../shared/vectors`.
 """
 
 from __future__ import annotations
@@ -25,6 +30,17 @@ def certainty_reservation(fair_value: float, inventory: float, gamma: float) -> 
 
 
 @kernel
+def glft_skew_per_sqrt_variance(gamma: float, fill_rate: float, decay: float, lot: float) -> float:
+    """c2 of Gueant-Lehalle-Fernandez-Tapia with lots D, at unit variance a second: what each share held shifts a quote.
+
+    c2 = sqrt(gamma / (2 A D k) (1 + gamma D / k)^(k / (gamma D) + 1)). Needs gamma, A, k and D above 0.
+    Source: Gueant 2016, eq. 4.7; numbers: `glft.json`.
+    """
+    ratio = gamma * lot / decay
+    return math.sqrt(gamma / (2.0 * fill_rate * lot * decay) * math.exp(math.log1p(ratio) * (1.0 / ratio + 1.0)))
+
+
+@kernel
 def inventory_variance(
     fair_value: float,
     value_variance_per_s: float,
@@ -36,21 +52,14 @@ def inventory_variance(
 ) -> float:
     """The part of the payoff's variance that inventory really bears, given that it can be traded out.
 
-    min(p(1-p), v H (1 + min(H / tau, 1) / 2)), v the variance of the fair value a second, H = c2 / (gamma v) the
-    memory of inventory in Gueant-Lehalle-Fernandez-Tapia's solution,
-    c2 = sqrt(gamma v / (2 A D k) (1 + gamma D / k)^(k / (gamma D) + 1)).
+    min(p(1-p), v H (1 + min(H / tau, 1) / 2)), v the variance of the fair value a second, H = c2 / (gamma sqrt(v)) the
+    memory of inventory in the solution that c2 is of.
     """
     held_to_end = fair_value * (1.0 - fair_value)
     if gamma <= 0.0 or value_variance_per_s <= 0.0 or tau_s <= 0.0:
         return held_to_end
-    ratio = gamma * lot / decay
-    c2 = math.sqrt(
-        gamma
-        * value_variance_per_s
-        / (2.0 * fill_rate * lot * decay)
-        * math.exp(math.log1p(ratio) * (1.0 / ratio + 1.0))
-    )
-    memory_s = c2 / (gamma * value_variance_per_s)
+    c2 = glft_skew_per_sqrt_variance(gamma, fill_rate, decay, lot)
+    memory_s = c2 / (gamma * math.sqrt(value_variance_per_s))
     borne = value_variance_per_s * memory_s * (1.0 + 0.5 * min(memory_s / tau_s, 1.0))
     return min(held_to_end, borne)
 

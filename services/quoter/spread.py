@@ -1,14 +1,19 @@
 """The dynamic spread: base x time x regime x toxicity x volatility x phase, and the floors under it (compiled, pure).
 
-Source: `reference/quant.md` 1.7 (pin risk), 6, 8; numbers: `../shared/vectors/danger_zone.json`.
+Source: `reference/quant.md` 1.7 (pin risk), 6, 8, 10; numbers: `../shared/vectors/danger_zone.json`.
 """
 
 from __future__ import annotations
 
 import math
 
-from shared.digital import normal_density
+from shared.digital import normal_cdf, normal_density
 from shared.kernel import kernel
+
+# The loss accepted at a pin-risk z is that of a half-spread of this many standard deviations, plus z.
+MEAN_PICK_OFF = 0.4
+_NEWTON_STEPS = 40
+_NEWTON_EXACT = 1e-12
 
 
 @kernel
@@ -39,12 +44,61 @@ def information_lag(cancel_latency_s: float, feed_lag_s: float, taker_delay_s: f
 
 
 @kernel
-def pin_risk_half_spread(value_sd_per_sqrt_s: float, lag_s: float, z: float) -> float:
-    """Half-spread that pays for being picked off during `lag_s`: phi(d) w sqrt(L / tau_eff) (0.4 + z)."""
-    return value_sd_per_sqrt_s * math.sqrt(lag_s) * (0.4 + z)
+def pick_off_loss(half_spread: float, fee: float) -> float:
+    """Expected loss of a stale quote to a taker who knows the new value and pays a fee; all in standard deviations.
+
+    He takes when the value has moved past half-spread + fee, and gains the move less the half-spread:
+    E[(m - h) 1(m > h + f)] = phi(h + f) - h Q(h + f). Without either it is 1 / sqrt(2 pi).
+    """
+    return normal_density(half_spread + fee) - half_spread * normal_cdf(-half_spread - fee)
 
 
 @kernel
-def pick_off_loss(value_sd_per_sqrt_s: float, lag_s: float) -> float:
-    """Expected loss of a stale quote: E[(dp)+] = sd(dp) / sqrt(2 pi)."""
-    return value_sd_per_sqrt_s * math.sqrt(lag_s) / math.sqrt(2.0 * math.pi)
+def pin_risk_half_spread(value_sd: float, z: float) -> float:
+    """Half-spread that pays for being picked off by a taker without a fee: sd (0.4 + z).
+
+    `value_sd` is the standard deviation, in dollars, of the fair value over the information lag L: phi(d) w sqrt(L /
+    tau_eff).
+    """
+    return value_sd * (MEAN_PICK_OFF + z)
+
+
+@kernel
+def pin_risk_floor(value_sd: float, z: float, fee: float) -> float:
+    """Least half-spread, in dollars, at which a taker who pays `fee` dollars a share costs no more than is accepted.
+
+    Accepted is the loss to a taker without a fee at a = 0.4 + z standard deviations: the floor is sd x, x >= 0 solving
+    phi(x + c) - x Q(x + c) = phi(a) - a Q(a), c = fee / sd; 0 when x = 0 already loses less. Without a fee it is a sd.
+
+    The loss falls in x and is convex (slope -c phi(x + c) - Q(x + c)), and x = a - c loses at least what is accepted:
+    Newton's steps from max(a - c, 0) rise to the root and never pass it.
+    """
+    widest = MEAN_PICK_OFF + z
+    if value_sd <= 0.0:
+        return 0.0
+    if fee <= 0.0:
+        return value_sd * widest
+    fee_sds = fee / value_sd
+    accepted = pick_off_loss(widest, 0.0)
+    half = max(widest - fee_sds, 0.0)
+    for _ in range(_NEWTON_STEPS):
+        excess = pick_off_loss(half, fee_sds) - accepted
+        if excess <= 0.0:
+            break
+        step = excess / (fee_sds * normal_density(half + fee_sds) + normal_cdf(-half - fee_sds))
+        half += step
+        if step < _NEWTON_EXACT:
+            break
+    return value_sd * min(half, widest)
+
+
+@kernel
+def adverse_floor(impact: float, own_markout: float, rebate: float) -> float:
+    """Half-spread, in dollars, that pays for what a fill loses afterwards: (impact+ - rebate)+ + (-own_markout)+.
+
+    At distance d a maker earns d - impact + rebate. Own fills that lost money say that more was needed, and how much.
+    What is not known (NaN) asks for nothing.
+    """
+    lost = impact if impact > 0.0 else 0.0
+    missed = -own_markout if own_markout < 0.0 else 0.0
+    return max(lost - rebate, 0.0) + missed

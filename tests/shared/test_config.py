@@ -6,9 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from shared.config import PRESETS, ConfigError, MMConfig, config_hash, load_config
+from shared.config import (
+    PRESETS,
+    ConfigError,
+    Limits,
+    MMConfig,
+    PerPhase,
+    RegimeFactors,
+    Techniques,
+    config_hash,
+    load_config,
+)
 
 
 def test_the_defaults_are_the_users() -> None:
@@ -54,6 +64,11 @@ def test_a_json_file_is_read_too(tmp_path: Path) -> None:
         ("base_spread=wide", "base_spread = 'wide'"),
         ("base_spread=NaN", "base_spread"),
         ("tier_spreads=[0.03,0.02,0.01,0.005]", "must ascend"),
+        ("tier_spreads=[0.01,0.02,0.02,0.05]", "two layers cannot stand at one distance"),
+        ("tier_mode=optimal", "tier_mode"),
+        ("techniques.fee=false", r"did you mean techniques.fees\?"),
+        ("reward_credit=0.06", "tightens a half-spread"),
+        ("pin_risk_z=11", "pin_risk_z"),
         ("tier_sizes=[50,100]", "one of each per tier"),
         ("tier_sizes=[0,1,2,3]", "tier_sizes"),
         ("max_inventory_imbalance=5000", "must not exceed max_position_size"),
@@ -64,6 +79,22 @@ def test_a_json_file_is_read_too(tmp_path: Path) -> None:
 def test_a_wrong_override_is_refused_with_the_remedy(override: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load_config(overrides=[override])
+
+
+def test_layers_may_be_of_one_size() -> None:
+    assert load_config(overrides=["tier_sizes=[50,50,50,50]"]).tier_sizes == (50.0,) * 4
+
+
+@pytest.mark.parametrize("model", [MMConfig, Techniques, Limits, PerPhase, RegimeFactors])
+def test_every_setting_says_what_it_is(model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
+        assert field.description, name
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_fees_are_known_and_tiers_fitted_unless_told_otherwise(preset: str) -> None:
+    config = load_config(preset)
+    assert (config.techniques.fees, config.tier_mode, config.reward_credit) == (True, "fitted", 0.0)
 
 
 def test_an_unknown_preset_and_a_bad_file_are_refused(tmp_path: Path) -> None:

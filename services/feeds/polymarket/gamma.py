@@ -63,6 +63,8 @@ class _GammaMarket(msgspec.Struct, rename="camel"):
     position_ids: Strings = None
     order_price_min_tick_size: Number = None
     order_min_size: Number = None
+    rewards_min_size: Number = None
+    rewards_max_spread: Number = None
     fees_enabled: bool | None = None
     fee_schedule: _FeeSchedule | None = None
     crypto_market_config: _CryptoConfig | None = None
@@ -128,6 +130,8 @@ class PeriodRules(NamedTuple):
     fee_rate: float
     fee_exponent: float
     rebate_rate: float
+    rewards_min_shares: float | None
+    rewards_max_spread: float | None
     version: str
     accepting_orders: bool
     refusal: str | None
@@ -286,6 +290,8 @@ def read_rules(market: _GammaMarket, slug: str) -> PeriodRules:
         fee_rate=rate,
         fee_exponent=exponent,
         rebate_rate=rebate,
+        rewards_min_shares=positive(market.rewards_min_size),
+        rewards_max_spread=_rewards_distance(market.rewards_max_spread),
         version=version,
         accepting_orders=market.accepting_orders is True,
         refusal="negative_risk_market" if market.neg_risk is True else None,
@@ -376,6 +382,8 @@ def _refused(slug: str, *, start_s: int, end_s: int, reason: str) -> PeriodRules
         fee_rate=0.0,
         fee_exponent=0.0,
         rebate_rate=0.0,
+        rewards_min_shares=None,
+        rewards_max_spread=None,
         version="",
         accepting_orders=False,
         refusal=reason,
@@ -391,6 +399,12 @@ def _fees(market: _GammaMarket) -> tuple[float, float, float] | str:
     if rate is None or rebate is None or not rate <= 1.0 or not rebate <= 1.0 or schedule.takerOnly is not True:
         return "unknown_fee_form"
     return (rate, exponent, rebate) if exponent == 1.0 else "unknown_fee_form"
+
+
+def _rewards_distance(cents: Number) -> float | None:
+    """Dollars from the mid within which orders earn rewards, given in cents; None without a program."""
+    distance = positive(cents)
+    return None if distance is None or distance >= 100.0 else distance / 100.0
 
 
 def _official(market: _GammaMarket) -> Outcome | None:

@@ -330,8 +330,8 @@ class PeriodMarket:
             fee_exponent=rules.fee_exponent,
             rebate_rate=rules.rebate_rate,
             taker_delay_s=delay_s,
-            rewards_min_shares=None,
-            rewards_max_spread=None,
+            rewards_min_shares=rules.rewards_min_shares,
+            rewards_max_spread=rules.rewards_max_spread,
             version=rules.version,
             refusal=self.refusal,
         )

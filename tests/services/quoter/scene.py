@@ -100,6 +100,8 @@ class Scene:
             "fee_exponent": 1.0,
             "rebate_rate": 0.2,
             "taker_delay_s": None,
+            "rewards_min_shares": None,
+            "rewards_max_spread": None,
             "version": "v1",
             "refusal": None,
         }
@@ -158,6 +160,7 @@ class Scene:
         common: dict[str, Any] = {"ts_event_ns": self.now, "ts_recv_ns": self.now, "market": MARKET}
         volatility: dict[str, Any] = {
             "warm": True,
+            "basis": "estimated",
             "sigma_per_sqrt_s": SIGMA,
             "realized_per_sqrt_s": SIGMA,
             "implied_per_sqrt_s": None,
@@ -184,6 +187,10 @@ class Scene:
             "toxicity": 0.1,
             "lead_order_flow": 0.0,
             "markout": 0.0,
+            "impact": 0.0,
+            "own_markout": None,
+            "fill_rate_per_s": None,
+            "fill_decay_per_usd": None,
         }
         lead_lag: dict[str, Any] = {
             "warm": True,

@@ -9,7 +9,7 @@ import pytest
 
 from services.quoter.action import RULES
 from services.quoter.core import QuoterCore
-from services.quoter.records import BREAKDOWN
+from services.quoter.records import breakdown_names
 from shared.codec import decode, encode
 from shared.config import MMConfig, load_config
 from shared.core import Delivery, Timer
@@ -70,11 +70,13 @@ def test_an_identical_set_is_repeated_only_every_third_of_the_lease() -> None:
 
 def test_sets_that_differ_only_in_value_are_bounded() -> None:
     scene = Scene()
+    scene.spot = moneyness(0.08)
+    scene.say(scene.quote())
     scene.latest()
     before = len(scene.published)
     for step in range(100):
         scene.now += SECOND // 100
-        scene.spot = moneyness(0.05 + 0.0005 * step)
+        scene.spot = moneyness(0.08 + 0.0005 * step)
         scene.say(scene.quote())
     same_ladder = [quotes for quotes in scene.published[before:] if quotes.call == scene.published[before - 1].call]
     assert 1 <= len(same_ladder) <= 6
@@ -371,7 +373,7 @@ def test_the_breakdown_adds_up_to_the_first_quote() -> None:
     for state in ({}, {"position": {"call_shares": 120.0}}, {"spot": moneyness(9.0), "book": (61, 63)}):
         quotes = Scene(MMConfig(max_model_mid_disagreement=0.5), **state).latest()
         part = quotes.breakdown
-        assert set(BREAKDOWN) <= set(part)
+        assert set(breakdown_names(MMConfig())) <= set(part)
         assert quotes.fair_value is not None
         assert quotes.fair_value == pytest.approx(part["model_value"] + part["projection"], abs=1e-12)
         reservation = quotes.fair_value + part["momentum_skew"] + part["inventory_skew"]
@@ -380,7 +382,8 @@ def test_the_breakdown_adds_up_to_the_first_quote() -> None:
         for name in ("time", "regime", "toxicity", "volatility", "phase", "inputs"):
             product *= part[f"factor_{name}"]
         assert part["spread"] == pytest.approx(product + part["clamp"], abs=1e-12)
-        assert part["half_spread"] == pytest.approx(0.5 * part["spread"] + part["floor"], abs=1e-12)
+        tier_half = part["tier_base"] * part["spread"] / part["base_spread"]
+        assert part["half_spread"] == pytest.approx(tier_half + part["floor"], abs=1e-12)
         bid = part["reservation"] - part["half_spread"] - part["rounding_bid"] - part["post_only_bid"]
         ask = part["reservation"] + part["half_spread"] + part["rounding_ask"] + part["post_only_ask"]
         assert prices(quotes)[0] == pytest.approx(bid, abs=1e-9)

@@ -41,7 +41,7 @@ SCENES: dict[str, dict[str, Any]] = {
     "a long inventory": {"position": {"call_shares": 300.0, "put_shares": 20.0}},
     "a short inventory": {"position": {"call_shares": 10.0, "put_shares": 250.0}},
     "a drift": {"regime": {"regime": "trending_up", "drift_per_s": 2e-5, "momentum_z": 1.0}},
-    "an informed flow": {"flow": {"toxicity": 0.65, "markout": 0.02}},
+    "an informed flow": {"flow": {"toxicity": 0.65, "impact": 0.03}},
     "a sure thing on a fine grid": {"spot": moneyness(40.0), "tick_size": 0.001, "book": (955, 962)},
     "a long shot": {"spot": moneyness(-30.0), "book": (9, 12)},
     "the late phase": {"at_s": 700.0},

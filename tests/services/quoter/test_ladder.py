@@ -69,7 +69,7 @@ def test_every_tick_grid_is_respected_at_both_ends(per_dollar: int, side: int) -
         ticks, sizes = np.zeros(MAX_TIERS), np.full(MAX_TIERS, 10.0)
         limit = per_dollar - 1 if side > 0 else 1
         standing = build_side(
-            reservation, spreads, 1.0, MAX_TIERS, 1.0 / per_dollar, per_dollar, side, limit, ticks, sizes
+            reservation, spreads, 0.0, MAX_TIERS, 1.0 / per_dollar, per_dollar, side, limit, ticks, sizes
         )
         placed = [int(tick) for tick, size in zip(ticks, sizes, strict=True) if size > 0.0]
         assert len(placed) == len(set(placed)) == standing
@@ -78,3 +78,13 @@ def test_every_tick_grid_is_respected_at_both_ends(per_dollar: int, side: int) -
         for tick, spread in zip(placed, spreads, strict=False):
             away = reservation - tick / per_dollar if side > 0 else tick / per_dollar - reservation
             assert away >= spread - 1e-9 or tick in (1, per_dollar - 1)
+
+
+def test_a_credit_brings_the_innermost_layer_nearer_and_no_other() -> None:
+    spreads = np.array([0.06, 0.08] + [0.0] * (MAX_TIERS - 2))
+    placed = []
+    for credit in (0.0, 0.02):
+        ticks, sizes = np.zeros(MAX_TIERS), np.full(MAX_TIERS, 10.0)
+        build_side(0.5, spreads, credit, 2, 0.01, 100, 1, 99, ticks, sizes)
+        placed.append(ticks[:2].tolist())
+    assert placed == [[44.0, 42.0], [46.0, 42.0]]

@@ -119,3 +119,26 @@ def test_a_book_in_doubt_is_nothing_to_disagree_with() -> None:
     assert (period.book_fault, period.market["book_mid"][0]) == ("book_crossed", 0.0)
     scene.run(1.0)
     assert period.market["book_mid"][0] == 0.5
+
+
+def test_what_the_venue_charges_and_pays_reaches_the_quotes() -> None:
+    scene = Scene(FINAL, period={"rewards_min_shares": 50.0, "rewards_max_spread": 0.045})
+    story = scene.latest().breakdown
+    assert story["taker_fee"] == pytest.approx(0.0175, rel=1e-3)
+    assert story["rebate"] == pytest.approx(0.0035, rel=1e-3)
+    assert story["reward_score"] > 0.0
+    assert Scene(FINAL).latest().breakdown["reward_score"] == 0.0
+
+
+def test_a_fill_curve_and_an_impact_reach_the_quotes_once_they_are_known() -> None:
+    unknown = Scene(flow={"impact": None}).latest().breakdown
+    assert (unknown["tiers_fitted"], unknown["floor_adverse"]) == (0.0, 0.0)
+    assert "half_spread_4" not in unknown
+    curve: dict[str, Any] = {"fill_rate_per_s": 0.2, "fill_decay_per_usd": 80.0}
+    known = Scene(flow={"impact": 0.02, "own_markout": -0.001, **curve}).latest().breakdown
+    assert known["tiers_fitted"] == 1.0
+    assert (known["fill_rate_per_s"], known["fill_decay_per_usd"]) == (0.2, 80.0)
+    assert known["tier_base"] == pytest.approx(1.0 / 80.0 + 0.02 - known["rebate"])
+    assert known["floor_adverse"] == pytest.approx(0.02 - known["rebate"] + 0.001)
+    step = (known["half_spread_1"] - known["half_spread"]) * known["tier_base"] / known["half_spread"]
+    assert step == pytest.approx(1.0 / 80.0)

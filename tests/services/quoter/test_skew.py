@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.quoter.fair_value import digital_value
 from services.quoter.skew import (
     certainty_reservation,
+    glft_skew_per_sqrt_variance,
     inventory_skew_linear,
     inventory_skew_logit,
     inventory_variance,
@@ -67,6 +69,42 @@ def test_the_effective_variance_rule_is_near_the_dynamic_program() -> None:
     assert max(errors) < 0.016
 
 
+def test_c2_agrees_with_the_published_skew_and_half_spread() -> None:
+    cases = vectors("glft.json")
+    case = cases["published"]
+    c2 = glft_skew_per_sqrt_variance(case["gamma"], case["A"], case["k"], float(case["Delta"]))
+    skew_ticks = case["volatility"] * c2
+    assert skew_ticks == pytest.approx(case["published_skew"], rel=1e-12)
+    c1 = math.log1p(case["xi"] * case["Delta"] / case["k"]) / (case["xi"] * case["Delta"])
+    assert c1 + 0.5 * case["Delta"] * skew_ticks == pytest.approx(case["published_half_spread_tick"], rel=1e-12)
+
+
+def test_c2_without_risk_aversion_agrees_with_the_vectors() -> None:
+    """The vectors keep gamma under the root and let only the aversion to not being filled, xi, vanish."""
+    case = vectors("glft.json")["xi_to_zero"]
+    c2 = glft_skew_per_sqrt_variance(1e-8, case["A"], case["k"], 1.0) * math.sqrt(case["gamma"] / 1e-8)
+    assert c2 == pytest.approx(case["c2_at_xi_1e_8"], rel=1e-9)
+    assert c2 == pytest.approx(case["c2"], rel=1e-6)
+
+
+def test_the_variance_of_the_value_is_that_of_the_belief_in_logit_space() -> None:
+    """sd of the value a root second over p (1 - p) is the belief volatility phi(d) / (p (1 - p)) / sqrt(tau)."""
+    for case in vectors("logit_as.json")["belief_vol"]:
+        tau_s = case["tau_s"]
+        mean = case["d"] * SIGMA * math.sqrt(tau_s)
+        probability, slope, _ = digital_value(mean, 1.0, tau_s, True, SIGMA, 0.0, 0.0, 0.0)
+        value_sd_per_sqrt_s = slope * SIGMA
+        assert value_sd_per_sqrt_s / (probability * (1.0 - probability)) == pytest.approx(case["sigma_b"], rel=1e-9)
+
+
+def test_a_share_held_to_the_end_leans_as_the_linear_rule_does_at_first() -> None:
+    for case in vectors("binary_reservation.json")["cases"]:
+        probability, gamma = case["p"], case["gamma"]
+        slope = (certainty_reservation(probability, 1e-4, gamma) - probability) / 1e-4
+        assert slope == pytest.approx(-gamma * probability * (1.0 - probability), rel=1e-4)
+        assert case["as_linear"] == pytest.approx(probability + slope * case["net_up_shares"], abs=1e-3)
+
+
 def test_inventory_leans_towards_flat_and_more_leans_more() -> None:
     assert skew(0.0) == 0.0
     assert skew(200.0) < skew(100.0) < 0.0 < skew(-100.0) < skew(-200.0)
@@ -76,9 +114,9 @@ def test_inventory_leans_towards_flat_and_more_leans_more() -> None:
 @given(
     fair_value=st.floats(0.0, 1.0),
     inventory=st.floats(-5000, 5000),
-    variance=st.floats(0.0, 1.0),
+    variance=st.just(0.0) | st.floats(1e-12, 1.0),
     tau_s=st.floats(-10.0, 900.0),
-    gamma=st.floats(0.0, 1.0),
+    gamma=st.just(0.0) | st.floats(1e-9, 1.0),
     bound=st.floats(0.0, 0.5),
 )
 def test_the_inventory_skew_is_bounded_finite_and_keeps_the_price_a_probability(

@@ -127,6 +127,8 @@ def gamma_market(start_s: int = START_S, length: str = "15m", length_s: int = 90
         "clobTokenIds": json.dumps(list(tokens(start_s))),
         "orderPriceMinTickSize": 0.01,
         "orderMinSize": 5,
+        "rewardsMinSize": 50,
+        "rewardsMaxSpread": 4.5,
         "acceptingOrders": True,
         "closed": False,
         "negRisk": False,

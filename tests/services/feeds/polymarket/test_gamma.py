@@ -115,6 +115,33 @@ def test_what_is_not_understood_is_refused_by_name(change: dict[str, Any], refus
     assert rules(**change).refusal == refusal
 
 
+@pytest.mark.parametrize(
+    ("size", "cents", "expected"),
+    [
+        (50, 4.5, (50.0, 0.045)),
+        ("50", "1.5", (50.0, 0.015)),
+        (0, 0, (None, None)),
+        (None, None, (None, None)),
+        (50, 100, (50.0, None)),
+        (-5, "x", (None, None)),
+    ],
+)
+def test_the_rewards_are_shares_and_dollars_and_none_when_there_are_none(
+    size: object, cents: object, expected: tuple[float | None, float | None]
+) -> None:
+    found = rules(rewardsMinSize=size, rewardsMaxSpread=cents)
+    assert found.refusal is None
+    assert (found.rewards_min_shares, found.rewards_max_spread) == expected
+
+
+def test_a_market_that_says_nothing_of_rewards_has_none() -> None:
+    market = make.gamma_market()
+    del market["rewardsMinSize"], market["rewardsMaxSpread"]
+    found = parse_market(make.body(market), market["slug"])
+    assert not isinstance(found, Refused)
+    assert (found.rewards_min_shares, found.rewards_max_spread) == (None, None)
+
+
 @pytest.mark.parametrize("slug", ["bitcoin-up-or-down-october-5-2026-7pm-et", "bitcoin-up-or-down-on-october-5-2026"])
 def test_hourly_and_daily_candle_markets_are_refused(slug: str) -> None:
     found = parse_market(make.body(make.gamma_market() | {"slug": slug}), slug)

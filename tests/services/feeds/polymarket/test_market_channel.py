@@ -130,6 +130,7 @@ def test_the_current_and_the_next_two_periods_are_found_by_slug() -> None:
     ]
     assert venue.period().refusal is None
     assert (venue.period().call_token, venue.period().tick_size, venue.period().fee_rate) == (make.CALL, 0.01, 0.07)
+    assert (venue.period().rewards_min_shares, venue.period().rewards_max_spread) == (50.0, 0.045)
 
 
 def test_a_period_is_refused_until_the_order_books_record_confirms_it() -> None:

@@ -320,6 +320,7 @@ def test_the_live_market_and_its_clob_record_agree() -> None:
     assert rules.refusal is None
     assert (rules.settlement, rules.twap_lookback_s, rules.tick_units, rules.min_size_shares) == ("twap", 60, 100, 5.0)
     assert (rules.fee_rate, rules.fee_exponent, rules.rebate_rate, rules.version) == (0.07, 1.0, 0.2, "v1")
+    assert (rules.rewards_min_shares, rules.rewards_max_spread) == (50.0, 0.045)
     assert rules.call_token.startswith("2507093434")
     assert differences(rules, clob) is None
 
