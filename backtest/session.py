@@ -47,8 +47,9 @@ class Session:
 
     def timer(self, ts_ns: int) -> None:
         """Tell every core that time passed."""
+        event = Timer(ts_ns)
         for core in self._cores.values():
-            self._queue.extend(core.update(Timer(ts_ns)))
+            self._queue.extend(core.update(event))
         while self._queue:
             self._deliver(self._queue.popleft())
 

@@ -6,13 +6,15 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
 
 from benchmarks import scene
 from benchmarks.report import Row, microseconds_a_call
+from engine.market_maker import AdvancedMarketMaker
+from engine.state import MarketState, OptionBook, OracleTick, SpotTop
 from services.analyzers.core import KINDS, AnalyzerCore
 from services.feeds.bybit import BybitProtocol
 from services.feeds.polymarket.market_channel import MarketChannelProtocol
@@ -26,11 +28,12 @@ from tests.backtest.arnavbhatia import clob_market_of, event_of
 from tests.builders import build
 
 REQUOTE_TARGET_US = 20.0
+ENGINE_TARGET_US = 50.0
 
 
 def measure() -> list[Row]:
     """All of them."""
-    return [*_parsers(), *_codec(), *_analyzers(), *_requote()]
+    return [*_parsers(), *_codec(), *_analyzers(), *_requote(), *_engine()]
 
 
 def _parsers() -> Iterator[Row]:
@@ -225,3 +228,71 @@ def _requote() -> Iterator[Row]:
         target=f"at most {REQUOTE_TARGET_US:.0f} µs",
         met=median <= REQUOTE_TARGET_US,
     )
+
+
+_TICK_NS, _LOOP_NS = 20_000_000, 100_000_000
+_WARM_TURNS, _TURNS = 600, 1500
+
+
+def _state(now_ns: int, price: float, start_s: int) -> MarketState:
+    top = SpotTop(bid=price - 0.05, ask=price + 0.05, stamp_ns=now_ns)
+    book = OptionBook.top(bid=0.49, ask=0.51, stamp_ns=now_ns)
+    return MarketState(
+        now_ns=now_ns,
+        period_start_s=start_s,
+        strike=scene.SPOT_USD,
+        oracle=OracleTick(price=price, stamp_ns=now_ns),
+        spot={"bybit": top, "coinbase": top},
+        call=book,
+        put=book,
+    )
+
+
+def _engine() -> Iterator[Row]:
+    """The library, warm: what differs between the states is the row's name.
+
+    Analyzers speak at most every 200 ms, and a call in which they do costs a new judgment of all inputs: nearly every
+    second call of a loop each 100 ms, every tenth of one each 20 ms.
+    """
+    start_s = scene.SERIES.start_of(time.time_ns())
+    drawn = random.Random(1)
+    everything = ("bybit", "coinbase", "oracle", "call", "put")
+    for name, pace_ns, parts, target in (
+        ("nothing changed, each 100 ms", _LOOP_NS, (), None),
+        ("one exchange changed, each 20 ms", _TICK_NS, ("coinbase",), ENGINE_TARGET_US),
+        ("one exchange changed, each 100 ms", _LOOP_NS, ("coinbase",), None),
+        ("everything changed, each 100 ms", _LOOP_NS, everything, None),
+    ):
+        maker = AdvancedMarketMaker()
+        now_ns = (start_s + 60) * NS_PER_S
+        before = _state(now_ns, scene.SPOT_USD, start_s)
+        costs = []
+        quoted = 0
+        for turn in range(_TURNS):
+            is_warm = turn >= _WARM_TURNS
+            now_ns += pace_ns if is_warm else _LOOP_NS
+            state = _state(now_ns, scene.SPOT_USD * (1.0 + drawn.uniform(-1e-4, 1e-4)), start_s)
+            is_measured = is_warm and turn % 10 > 0  # every tenth renews all, so that nothing grows stale
+            if is_measured:
+                state = _with_parts(before, state, parts)
+            begin = time.perf_counter_ns()
+            quotes = maker.generate_all_quotes(state)
+            if is_measured:
+                costs.append((time.perf_counter_ns() - begin) / 1e3)
+                quoted += bool(quotes["CALL"])
+            before = state
+        median, slow = (float(np.percentile(costs, share)) for share in (50, 99))
+        yield Row(
+            f"library, state to quotes: {name}",
+            f"{median:.1f} µs (p99 {slow:.1f})",
+            f"quotes in {quoted} of {len(costs)} calls",
+            target="" if target is None else f"at most {target:.0f} µs",
+            met=None if target is None else median <= target,
+        )
+
+
+def _with_parts(before: MarketState, after: MarketState, parts: Sequence[str]) -> MarketState:
+    """The state before, at the instant of the one after, with only these parts of it."""
+    spot = {venue: (after if venue in parts else before).spot[venue] for venue in before.spot}
+    changed = {name: getattr(after, name) for name in ("oracle", "call", "put") if name in parts}
+    return msgspec.structs.replace(before, now_ns=after.now_ns, spot=spot, **changed)

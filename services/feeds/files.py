@@ -54,6 +54,7 @@ NEAR_START_S = 3
 START_REACH = 5e-4  # of our price at the start: a strike that is confirmed by it
 FARTHEST_STRIKE = 0.05  # of the price
 FINE_TICK = Decimal("0.001")
+LARGEST_FILE_BYTES = 1 << 20
 
 
 class FileAssumptions(NamedTuple):
@@ -73,7 +74,9 @@ class FileAssumptions(NamedTuple):
 Number = float | str | None
 
 
-class _Contents(msgspec.Struct):
+class FileContents(msgspec.Struct):
+    """What any of the files may say; None: it does not."""
+
     timestamp: Number = None
     price: Number = None
     strike: Number = None
@@ -81,7 +84,7 @@ class _Contents(msgspec.Struct):
     best_ask: Number = None
 
 
-_contents = msgspec.json.Decoder(_Contents)
+decode_contents = msgspec.json.Decoder(FileContents).decode  # raises DECODE_ERRORS
 
 
 @dataclass(slots=True)
@@ -129,12 +132,12 @@ class FilesFeed:
         if not raw.strip():
             return (drop("incomplete", f"{name} is empty"),)
         try:
-            contents = _contents.decode(raw)
+            contents = decode_contents(raw)
         except DECODE_ERRORS as error:
             reason = "malformed" if raw.rstrip().endswith(b"}") else "incomplete"
             return (drop(reason, f"{name}: {error}"),)
         followed.raw = raw
-        stamp = _number(contents.timestamp)
+        stamp = number_of(contents.timestamp)
         if stamp is None or not is_clock_plausible(int(stamp) * NS_PER_MS, ts_recv_ns):
             return (drop("clock", f"{name} stamped {contents.timestamp}"),)
         stamp_ms = int(stamp)
@@ -147,8 +150,8 @@ class FilesFeed:
             return self._on_option(OPTION_FILES[name], contents, stamp_ms, ts_recv_ns)
         return self._on_oracle(contents, stamp_ms, ts_recv_ns)
 
-    def _on_spot(self, followed: _Followed, venue: str, contents: _Contents, ts_recv_ns: int) -> Sequence[Act]:
-        price = _number(contents.price)
+    def _on_spot(self, followed: _Followed, venue: str, contents: FileContents, ts_recv_ns: int) -> Sequence[Act]:
+        price = number_of(contents.price)
         if price is None or not is_price(price) or not followed.guard.accept(price):
             return (drop("absurd", f"{venue} price {contents.price}"),)
         quote = SpotQuote(
@@ -163,8 +166,8 @@ class FilesFeed:
         )
         return (Publish(quote),)
 
-    def _on_option(self, outcome: Outcome, contents: _Contents, stamp_ms: int, ts_recv_ns: int) -> Sequence[Act]:
-        bid, ask = _option_price(contents.best_bid), _option_price(contents.best_ask)
+    def _on_option(self, outcome: Outcome, contents: FileContents, stamp_ms: int, ts_recv_ns: int) -> Sequence[Act]:
+        bid, ask = option_price_of(contents.best_bid), option_price_of(contents.best_ask)
         if bid is None or ask is None:
             return (drop("absurd", f"{outcome} {contents.best_bid} / {contents.best_ask}"),)
         if any(price % self._tick for price in (bid, ask)):
@@ -190,8 +193,8 @@ class FilesFeed:
         )
         return (Publish(book),)
 
-    def _on_oracle(self, contents: _Contents, stamp_ms: int, ts_recv_ns: int) -> Sequence[Act]:
-        price = _number(contents.price)
+    def _on_oracle(self, contents: FileContents, stamp_ms: int, ts_recv_ns: int) -> Sequence[Act]:
+        price = number_of(contents.price)
         if price is None or not is_price(price):
             return (drop("absurd", f"oracle price {contents.price}"),)
         acts = list(self._oracle.on_tick(stamp_ms, price, ts_recv_ns, self._evidence))
@@ -202,7 +205,7 @@ class FilesFeed:
     def _on_strike(self, text: Number, price: float, stamp_ns: int, ts_recv_ns: int) -> Sequence[Act]:
         start_s = self._series.start_of(stamp_ns)
         period = self._period
-        strike = _number(text)
+        strike = number_of(text)
         is_absurd = strike is not None and not is_price(strike)
         if is_absurd:
             strike = None
@@ -295,7 +298,7 @@ class FilesFeed:
         return acts
 
 
-def _number(raw: Number) -> float | None:
+def number_of(raw: Number) -> float | None:
     """A finite number; None when there is none."""
     if isinstance(raw, str):
         try:
@@ -305,7 +308,7 @@ def _number(raw: Number) -> float | None:
     return raw if raw is not None and math.isfinite(raw) and abs(raw) < 1e18 else None
 
 
-def _option_price(raw: Number) -> Decimal | None:
+def option_price_of(raw: Number) -> Decimal | None:
     """An outcome price in [0, 1] to the last digit; nothing on a side (null, or missing) is 0; None when absurd."""
     if raw is None:
         return Decimal(0)

@@ -11,13 +11,12 @@ import structlog
 from watchfiles import awatch
 
 from services.feeds.connection_io import FRAMES, Outlet, PublishPort
-from services.feeds.files import FILE_NAMES, FilesFeed
+from services.feeds.files import FILE_NAMES, LARGEST_FILE_BYTES, FilesFeed
 from services.feeds.freshness import FILE_LIMITS, Freshness
 from services.feeds.protocol import Act, Drop, Publish, Status
 from shared.messages import AnyMessage, OracleHistory, OraclePrice, SpotQuote, SpotTrade
 
 TIMER_S = 0.1
-LARGEST_FILE_BYTES = 1 << 20
 DEBOUNCE_MS = 20
 REREAD_MS = 500  # everything is read again after this much silence: some file systems notify nobody
 
