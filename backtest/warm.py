@@ -21,6 +21,7 @@ from shared.messages import (
     Aggressor,
     AnyMessage,
     FeedStatus,
+    Fill,
     OracleHistory,
     OracleKind,
     OraclePrice,
@@ -103,6 +104,21 @@ def _moment(step: int) -> Iterator[AnyMessage]:
             size=20.0,
             aggressor=side,
             trade_id=str(step),
+        )
+    if step % 300 == 150:
+        yield Fill(
+            **at,
+            market=_SERIES.name,
+            slug=slug,
+            fill_id=str(step),
+            order_id=str(step),
+            outcome="CALL",
+            side="buy",
+            price=0.5,
+            size=20.0,
+            fee_usd=0.0,
+            rebate_usd=0.0,
+            is_maker=True,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from services.quoter.core import QuoterCore
 from shared.core import Delivery, Event, Timer
-from shared.messages import AnyMessage, OutcomeBook, SpotQuote
+from shared.messages import AnyMessage
 
 
 class PatientQuoter(QuoterCore):
@@ -23,14 +23,7 @@ class PatientQuoter(QuoterCore):
         if not self.is_waiting:
             return super().update(event)
         if isinstance(event, Delivery):
-            message = event.message
-            self._advance(message.ts_recv_ns)
-            take = self._takers.get(type(message))
-            if take is not None:
-                touched = take(message, event)
-                if not isinstance(message, SpotQuote | OutcomeBook):  # these say themselves what is to be judged anew
-                    for market in touched:
-                        market.recheck_ns = 0
+            self.take(event)
         return ()
 
     def answer(self, now_ns: int) -> Sequence[AnyMessage]:

@@ -1,7 +1,8 @@
 """`Flow` of one market: what takers do in the outcome tokens, and what the leading venue's book says.
 
-All times here are ours (receive times): the question is what could be seen when. Everything about the tokens starts
-fresh with each period; the order flow of the underlying carries over.
+What fades, fades by our clock (receive times); what is matched - a trade with the mids before and after it - by the
+venue's, bounded by our receipt. What takers do in a period's tokens starts fresh with each period. What belongs to the
+series carries over: the order flow of the underlying, the fill curve, and the mean markout of our own fills.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import zlib
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from services.analyzers import imbalance, markout, order_flow, spot_source, toxicity, vpin
+from services.analyzers import fill_curve, imbalance, markout, mids, order_flow, spot_source, toxicity, vpin
 from services.analyzers.answers import answer
 from services.analyzers.config_record import config_record
 from services.analyzers.reaction import CHANGED, NOTHING, Reaction
 from services.analyzers.record_text import read_text, write_text
 from shared.core import Delivery
-from shared.kernel import State, kernel
+from shared.kernel import Record, State, kernel
 from shared.market import NS_PER_S, parse_slug
-from shared.messages import Flow, LeadLag, OutcomeBook, OutcomeTrade, Period, SpotQuote
+from shared.messages import Fill, Flow, LeadLag, OutcomeBook, OutcomeTrade, Period, SpotQuote
 
 SLUG_BYTES = 64
 REMEMBERED_TRADES = 64
+REMEMBERED_FILLS = 64
+OWN_MARKOUT = markout.Config(half_life_s=3600.0)  # our own fills are few: a long memory
 
 STATE = np.dtype(
     [
@@ -31,14 +35,18 @@ STATE = np.dtype(
         ("order_flow", order_flow.STATE),
         ("imbalance", imbalance.STATE),
         ("vpin", vpin.STATE),
+        ("mids", mids.STATE),
         ("markout", markout.STATE),
+        ("own_markout", markout.STATE),
+        ("fill_curve", fill_curve.STATE),
         ("slug", "u1", (SLUG_BYTES,)),
         ("start_ns", "i8"),
         ("first_ns", "i8"),  # our clock at the first event of this period; 0: none yet
         ("trade_event_ns", "i8", (2,)),  # per outcome, the venue's clock
-        ("book_event_ns", "i8"),
         ("trade_ids", "u4", (REMEMBERED_TRADES,)),
         ("trades", "i8"),
+        ("fill_ids", "u4", (REMEMBERED_FILLS,)),
+        ("fills", "i8"),
     ],
     align=True,
 )
@@ -52,7 +60,10 @@ class Settings(NamedTuple):
     order_flow: order_flow.Config = order_flow.Config()
     imbalance: imbalance.Config = imbalance.Config()
     vpin: vpin.Config = vpin.Config()
+    mids: mids.Config = mids.Config()
     markout: markout.Config = markout.Config()
+    own_markout: markout.Config = OWN_MARKOUT
+    fill_curve: fill_curve.Config = fill_curve.Config()
     toxicity: toxicity.Config = toxicity.Config()
     warm_s: float = 15.0
     whole_s: float = 10.0
@@ -84,17 +95,40 @@ def on_quote(
 
 
 @kernel
-def on_book(states: State, configs: State, ts_event_ns: int, ts_recv_ns: int, mid: float) -> bool:
-    """Take CALL's mid (NaN: not two-sided); False for a book older than the last."""
+def settle_due(state: Record, settings: Settings, now_ns: int) -> None:
+    """Settle the trades and fills whose horizon is over."""
+    markout.resolve(state.markout, settings.markout, state.mids, settings.mids, now_ns)
+    markout.resolve(state.own_markout, settings.own_markout, state.mids, settings.mids, now_ns)
+
+
+@kernel
+def on_book(
+    states: State, configs: State, ts_event_ns: int, ts_recv_ns: int, mid: float, half_spread: float, tick_size: float
+) -> bool:
+    """Take CALL's mid and half-spread (NaN: not two-sided); False for a book older than the last."""
     state = states[0]
     settings = configs[0]
     ts_event_ns = min(ts_event_ns, ts_recv_ns)
-    if ts_event_ns < state.book_event_ns:
+    if ts_event_ns < state.mids.last_ns:
         return False
-    state.book_event_ns = ts_event_ns
     if state.first_ns == 0:
         state.first_ns = ts_recv_ns
-    markout.update(state.markout, settings.markout, ts_recv_ns, mid)
+    mids.update(state.mids, settings.mids, ts_event_ns, mid, half_spread)
+    until_ns = ts_recv_ns if math.isnan(mid) else ts_recv_ns + int(settings.mids.max_age_s * 1e9)
+    fill_curve.observe_book(state.fill_curve, settings.fill_curve, ts_recv_ns, until_ns, tick_size)
+    settle_due(state, settings, ts_recv_ns)
+    return True
+
+
+@kernel
+def remember(ids: NDArray[np.uint32], count: int, hashed: int) -> bool:
+    """Keep the count-th id in a ring; False when it is among the last ones already. An unknown id (0) is not kept."""
+    if hashed <= 0:
+        return True
+    for j in range(len(ids)):
+        if ids[j] == hashed:
+            return False
+    ids[count % len(ids)] = hashed
     return True
 
 
@@ -115,25 +149,59 @@ def on_trade(
     ts_event_ns = min(ts_event_ns, ts_recv_ns)
     if ts_event_ns < state.trade_event_ns[side]:
         return False
-    if trade_hash > 0:
-        for j in range(len(state.trade_ids)):
-            if state.trade_ids[j] == trade_hash:
-                return False
-        state.trade_ids[state.trades % len(state.trade_ids)] = trade_hash
+    if not remember(state.trade_ids, state.trades, trade_hash):
+        return False
     state.trade_event_ns[side] = ts_event_ns
     state.trades += 1
     if state.first_ns == 0:
         state.first_ns = ts_recv_ns
+    settle_due(state, settings, ts_recv_ns)
     imbalance.update(state.imbalance, settings.imbalance, ts_recv_ns, signed_shares)
     vpin.update(state.vpin, signed_shares)
-    markout.add_trade(state.markout, settings.markout, ts_recv_ns, call_price, signed_shares)
+    mid, half_spread = mids.stood_before(state.mids, settings.mids, ts_event_ns)
+    markout.add_trade(state.markout, ts_event_ns, call_price, signed_shares, mid)
+    fill_curve.observe_trade(
+        state.fill_curve,
+        settings.fill_curve,
+        ts_event_ns,
+        ts_recv_ns,
+        call_price,
+        math.copysign(1.0, signed_shares),
+        mid,
+        half_spread,
+    )
+    return True
+
+
+@kernel
+def on_fill(
+    states: State,
+    configs: State,
+    ts_event_ns: int,
+    ts_recv_ns: int,
+    call_price: float,
+    signed_shares: float,
+    fill_hash: int,
+) -> bool:
+    """Take one fill of ours (positive: we are longer CALL by it); False for a repeated one."""
+    state = states[0]
+    settings = configs[0]
+    if not remember(state.fill_ids, state.fills, fill_hash):
+        return False
+    state.fills += 1
+    ts_event_ns = min(ts_event_ns, ts_recv_ns)
+    settle_due(state, settings, ts_recv_ns)
+    mid, _ = mids.stood_before(state.mids, settings.mids, ts_event_ns)
+    markout.add_trade(state.own_markout, ts_event_ns, call_price, signed_shares, mid)
+    settle_due(state, settings, ts_recv_ns)  # its horizon may be over: we learn of fills late
     return True
 
 
 @kernel
 def on_time(states: State, configs: State, ts_ns: int) -> None:
-    """Settle the trades whose horizon is over."""
-    markout.resolve(states[0].markout, configs[0].markout, ts_ns)
+    """Settle the trades and fills whose horizon is over, and let the fill curve's evidence fade."""
+    settle_due(states[0], configs[0], ts_ns)
+    fill_curve.advance(states[0].fill_curve, configs[0].fill_curve, ts_ns)
 
 
 @kernel
@@ -151,8 +219,21 @@ def read(states: State, configs: State, now_ns: int) -> tuple[bool, float, float
     return watched and alive, signed, current, null, toxic, lead, gain
 
 
+@kernel
+def read_quoting(states: State, configs: State, now_ns: int) -> tuple[float, float, float, float]:
+    """(impact, own markout, fill rate per second, its decay per dollar); NaN: no answer."""
+    state = states[0]
+    settings = configs[0]
+    own, _ = markout.read(state.own_markout, settings.own_markout)
+    rate, decay = fill_curve.read(state.fill_curve, settings.fill_curve, now_ns)
+    return markout.read_impact(state.markout, settings.markout), own, rate, decay
+
+
 class FlowAnalyzer:
-    """Takes `OutcomeTrade` of both outcomes, `OutcomeBook` of CALL, `Period` current, `SpotQuote` and `LeadLag`."""
+    """Takes `OutcomeTrade` of both outcomes, `OutcomeBook` of CALL, `Fill`, `Period` current, `SpotQuote`, `LeadLag`.
+
+    A fill in another period than the present one has no book here and is ignored.
+    """
 
     STATE = STATE
 
@@ -182,6 +263,8 @@ class FlowAnalyzer:
             used = message.outcome == "CALL" and self._enter(message.slug) and self._observe_book(message)
         elif isinstance(message, OutcomeTrade):
             used = self._enter(message.slug) and self._observe_trade(message)
+        elif isinstance(message, Fill):
+            used = message.slug == self._slug and self._observe_fill(message)
         elif isinstance(message, Period):
             used = message.market == self.market and message.role == "current" and self._enter(message.slug)
         elif isinstance(message, LeadLag) and message.market == self.market:
@@ -206,13 +289,14 @@ class FlowAnalyzer:
         whole_ns = int(self.settings.whole_s * NS_PER_S)
         seen_whole = 0 < state["first_ns"] <= state["start_ns"] + whole_ns
         past_volume = float(state["vpin"]["volume"]) if seen_whole else 0.0
-        for name in ("imbalance", "vpin", "markout"):
+        for name in ("imbalance", "vpin", "markout", "mids"):
             state[name] = np.zeros((), STATE[name])
+        markout.forget_waiting(state["own_markout"])
+        fill_curve.part(state["fill_curve"])
         vpin.start(state["vpin"], self.settings.vpin, past_volume)
         write_text(state["slug"], slug)
         state["start_ns"] = start_ns
         state["first_ns"] = 0
-        state["book_event_ns"] = 0
         state["trade_event_ns"] = 0
         self._slug = slug
         return True
@@ -234,10 +318,11 @@ class FlowAnalyzer:
         )
 
     def _observe_book(self, book: OutcomeBook) -> bool:
-        mid = math.nan
+        mid = half_spread = math.nan
         if book.bid_ticks and book.ask_ticks and book.bid_ticks[0] < book.ask_ticks[0]:
             mid = 0.5 * (book.bid_ticks[0] + book.ask_ticks[0]) * book.tick_size
-        return on_book(self.record, self._config, book.ts_event_ns, book.ts_recv_ns, mid)
+            half_spread = 0.5 * (book.ask_ticks[0] - book.bid_ticks[0]) * book.tick_size
+        return on_book(self.record, self._config, book.ts_event_ns, book.ts_recv_ns, mid, half_spread, book.tick_size)
 
     def _observe_trade(self, trade: OutcomeTrade) -> bool:
         if not (trade.size > 0.0 and 0.0 < trade.price < 1.0):
@@ -253,6 +338,19 @@ class FlowAnalyzer:
             zlib.crc32(f"{trade.outcome}{trade.trade_id}".encode()) if trade.trade_id else 0,
         )
 
+    def _observe_fill(self, fill: Fill) -> bool:
+        if not (fill.size > 0.0 and 0.0 < fill.price < 1.0):
+            return False
+        return on_fill(
+            self.record,
+            self._config,
+            fill.ts_event_ns,
+            fill.ts_recv_ns,
+            imbalance.call_price(fill.outcome, fill.price),
+            imbalance.call_sign(fill.outcome, fill.side) * fill.size,
+            zlib.crc32(fill.fill_id.encode()) if fill.fill_id else 0,
+        )
+
     def observe_gap(self, topic: str) -> None:
         """Nothing is differenced across a gap: the next spot quote and the next book only set the base."""
         kind, _, rest = topic.partition(".")
@@ -261,16 +359,18 @@ class FlowAnalyzer:
         if kind == "SpotQuote" and self._venues.index_of(source) == state["source"]["chosen"] - 1:
             order_flow.part(state["order_flow"])
         elif kind == "OutcomeBook" and source == "CALL":
-            state["markout"]["mid_ns"] = 0
+            mids.part(state["mids"])
+            fill_curve.part(state["fill_curve"])
 
     def observe_time(self, ts_ns: int) -> Reaction:
-        """Time passed: trades whose horizon is over are settled on the mid that still stands."""
+        """Time passed: trades and fills whose horizon is over are settled on the mid that still stands."""
         on_time(self.record, self._config, ts_ns)
         return NOTHING
 
     def signal(self, ts_event_ns: int, ts_recv_ns: int) -> Flow:
         """The signal as of now."""
         warm, signed, current, null, toxic, lead, gain = read(self.record, self._config, ts_recv_ns)
+        impact, own, rate, decay = read_quoting(self.record, self._config, ts_recv_ns)
         return Flow(
             ts_event_ns=ts_event_ns,
             ts_recv_ns=ts_recv_ns,
@@ -283,9 +383,9 @@ class FlowAnalyzer:
             toxicity=toxic,
             lead_order_flow=lead,
             markout=answer(gain),
-            impact=None,
-            own_markout=None,
-            fill_rate_per_s=None,
-            fill_decay_per_usd=None,
+            impact=answer(impact),
+            own_markout=answer(own),
+            fill_rate_per_s=answer(rate),
+            fill_decay_per_usd=answer(decay),
             inputs=dict(self._inputs),
         )

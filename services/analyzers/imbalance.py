@@ -23,9 +23,9 @@ class Config(NamedTuple):
     shrink_shares: float = 50.0
 
 
-def call_sign(outcome: Outcome, aggressor: Aggressor) -> int:
-    """+1 when the taker's trade is long CALL, -1 when it is short CALL."""
-    return 1 if (outcome == "CALL") == (aggressor == "buy") else -1
+def call_sign(outcome: Outcome, side: Aggressor) -> int:
+    """+1 when buying (or selling) this outcome makes its owner longer CALL, -1 when shorter."""
+    return 1 if (outcome == "CALL") == (side == "buy") else -1
 
 
 def call_price(outcome: Outcome, price: float) -> float:

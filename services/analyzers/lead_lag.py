@@ -7,7 +7,9 @@ Summing over i first, the contribution of one increment of Y over (t0, t1] is dY
 t1 - theta) - X(last tick at or before t0 - theta): exact Hayashi-Yoshida in O(lags) per increment of Y, with stamps
 rounded up to `BIN_NS`. The whole interval of Y is met, so a 1 Hz oracle does not add the half second that a
 cross-correlation of sampled returns shows. rho is normalized by the very increments it pairs: it stays in [-1, 1].
-All sums forget with `half_life_s`.
+All sums forget with `half_life_s`. Increments of X and Y are clipped at `winsor` standard deviations (from their mean
+absolute size), and the first `scale_increments` only tell that scale: returns have heavy tails, and one jump, or one at
+the start, would otherwise place the peak by itself.
 
 Significance: the standard error of rho without dependence is sqrt(sum w^2 dX^2 dY^2) / sqrt(sum dX^2 sum dY^2) (robust
 to changing volatility, mean over lags); with m independent lags in the window, the 95 % null of max|rho| is
@@ -60,6 +62,9 @@ STATE = np.dtype(
         ("x_square", "f8", (PAIRS, LAGS)),
         ("y_square", "f8", (PAIRS,)),
         ("noise", "f8", (PAIRS,)),  # sum of w^2 dX^2 dY^2, mean over lags
+        ("x_scale", "f8", (PAIRS,)),  # sum of |dX| / sqrt(dt), mean over lags
+        ("y_scale", "f8", (PAIRS,)),  # sum of |dY| / sqrt(dt)
+        ("scale_weight", "f8", (PAIRS,)),
         ("increments", "f8", (PAIRS,)),  # sum of weights
         ("seconds", "f8", (PAIRS,)),  # sum of weights times the lengths of Y's intervals
         ("decayed_bin", "i8", (PAIRS,)),
@@ -80,11 +85,16 @@ STATE = np.dtype(
 
 
 class Config(NamedTuple):
-    """Times in seconds. A lead below `min_lead_s` is no lead; warm after `warm_increments` of a venue over the oracle,
-    as long as the last evaluation is younger than `stale_s`."""
+    """Times in seconds; `winsor` in standard deviations, known from `scale_increments` (decayed) on.
+
+    A lead below `min_lead_s` is no lead; warm after `warm_increments` of a venue over the oracle, as long as the last
+    evaluation is younger than `stale_s`.
+    """
 
     half_life_s: float = 300.0
     max_gap_s: float = 5.0
+    winsor: float = 3.0
+    scale_increments: float = 10.0
     evaluate_s: float = 10.0
     significance: float = 1.5
     null_tail: float = 0.05
@@ -92,7 +102,7 @@ class Config(NamedTuple):
     agree_times: int = 3
     slew_s_per_min: float = 0.1
     min_lead_s: float = 0.1
-    warm_increments: float = 50.0
+    warm_increments: float = 40.0
     stale_s: float = 60.0
 
 
@@ -132,11 +142,14 @@ def level_after(state: Record, stream: int, at_bin: int, gap_bins: int) -> float
 
 @kernel
 def pair_up(state: Record, config: Config, pair: int, x: int, start_bin: int, end_bin: int, y_move: float) -> None:
-    """Add one increment of Y over (start, end] to a pair; skipped when X is unknown for any lag."""
+    """Add one increment of Y over (start, end] to a pair; skipped when X is unknown for any lag.
+
+    What stood still so far has no scale and is not clipped.
+    """
     if state.last_bin[x] == 0:
         return
     gap_bins = int(config.max_gap_s / BIN_S)
-    square_sum = 0.0
+    size_sum = 0.0
     for k in range(LAGS):
         lag = k - TRAIL_LAGS
         upper = level_after(state, x, end_bin - lag, gap_bins)
@@ -144,20 +157,36 @@ def pair_up(state: Record, config: Config, pair: int, x: int, start_bin: int, en
         if math.isnan(move):
             return
         state.moves[k] = move
-        square_sum += move * move
+        size_sum += abs(move)
     keep = 1.0
     if state.decayed_bin[pair] > 0:
         keep = 2.0 ** (-(end_bin - state.decayed_bin[pair]) * BIN_S / config.half_life_s)
     state.decayed_bin[pair] = end_bin
+    interval_s = (end_bin - start_bin) * BIN_S
+    is_scaled = state.scale_weight[pair] >= config.scale_increments
+    x_bound = math.inf
+    y_bound = math.inf
+    if is_scaled:
+        times = config.winsor * math.sqrt(0.5 * math.pi * interval_s) / state.scale_weight[pair]
+        x_bound = times * state.x_scale[pair] if state.x_scale[pair] > 0.0 else math.inf
+        y_bound = times * state.y_scale[pair] if state.y_scale[pair] > 0.0 else math.inf
+    y_move = min(max(y_move, -y_bound), y_bound)
+    state.x_scale[pair] = keep * state.x_scale[pair] + min(size_sum / LAGS, x_bound) / math.sqrt(interval_s)
+    state.y_scale[pair] = keep * state.y_scale[pair] + abs(y_move) / math.sqrt(interval_s)
+    state.scale_weight[pair] = keep * state.scale_weight[pair] + 1.0
+    if not is_scaled:
+        return
+    y_square = y_move * y_move
+    square_sum = 0.0
     for k in range(LAGS):
-        move = state.moves[k]
+        move = min(max(state.moves[k], -x_bound), x_bound)
         state.contrast[pair, k] = keep * state.contrast[pair, k] + move * y_move
         state.x_square[pair, k] = keep * state.x_square[pair, k] + move * move
-    y_square = y_move * y_move
+        square_sum += move * move
     state.y_square[pair] = keep * state.y_square[pair] + y_square
     state.noise[pair] = keep * keep * state.noise[pair] + y_square * square_sum / LAGS
     state.increments[pair] = keep * state.increments[pair] + 1.0
-    state.seconds[pair] = keep * state.seconds[pair] + (end_bin - start_bin) * BIN_S
+    state.seconds[pair] = keep * state.seconds[pair] + interval_s
 
 
 @kernel

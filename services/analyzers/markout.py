@@ -1,10 +1,19 @@
-"""Markout of public trades: what takers gained a second later, in dollars per share.
+"""What a trade was worth a moment later, in dollars per share of CALL: markout and impact.
 
-    markout = sign * (mid of CALL `horizon_s` after the trade - price of the trade in CALL units)
+For one side s of a trade (+1 bought CALL, -1 sold it; buying PUT at a is selling CALL at 1 - a), its price p in CALL
+units, the mid m just before it and the mid M `horizon_s` later:
 
-The mid is the one that stood at the horizon: known as soon as a later book or a later clock has been seen. A trade
-whose mid is unknown or stale then is dropped, not guessed. The reading is the size-weighted exponential mean, and its
-standard error. Source: reference/quant.md section 6.
+    effective = s (m - p)      the half-spread that this side was paid
+    adverse   = s (m - M)      how far the mid then moved against it
+    realised  = s (M - p)      what it was worth: effective - adverse
+
+Public trades are added with the taker's side: the taker's markout is realised, its *impact* is -adverse, and a maker at
+distance d from the mid earns d - impact. Our own fills are added with our side: realised is positive when good for us.
+With the payoff as M, size times realised is the profit at settlement.
+
+All times are the venue's, bounded by our receipt. A trade whose mid is unknown at the horizon is dropped, not guessed;
+one whose mid before is unknown counts in the markout alone. Readings are size-weighted exponential means. Source:
+reference/quant.md section 6.
 """
 
 from __future__ import annotations
@@ -14,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from services.analyzers import mids
 from shared.kernel import Record, kernel
 
 SLOTS = 128
@@ -22,15 +32,17 @@ STATE = np.dtype(
     [
         ("ts_ns", "i8", (SLOTS,)),
         ("price", "f8", (SLOTS,)),
+        ("before", "f8", (SLOTS,)),  # the mid just before; NaN when unknown
         ("signed_shares", "f8", (SLOTS,)),
         ("head", "i8"),
         ("tail", "i8"),
-        ("mid", "f8"),
-        ("mid_ns", "i8"),  # 0: no two-sided book
         ("gain", "f8"),
         ("gain_square", "f8"),
         ("weight", "f8"),
         ("weight_square", "f8"),
+        ("adverse", "f8"),
+        ("adverse_weight", "f8"),
+        ("adverse_count", "i8"),
         ("decayed_ns", "i8"),
         ("resolved", "i8"),
         ("dropped", "i8"),
@@ -40,17 +52,25 @@ STATE = np.dtype(
 
 
 class Config(NamedTuple):
-    """Seconds; no answer before `min_trades`. A mid older than `max_age_s` at the horizon is stale."""
+    """Seconds; no answer before `min_trades`."""
 
     horizon_s: float = 1.0
     half_life_s: float = 60.0
-    max_age_s: float = 5.0
     min_trades: float = 5.0
 
 
 @kernel
-def resolve(state: Record, config: Config, now_ns: int) -> None:
-    """Settle every trade whose horizon lies before now, on the mid that stood until now."""
+def spread_parts(side: float, price: float, before: float, later: float) -> tuple[float, float, float]:
+    """(effective, adverse, realised) of one side of a trade (+1 bought CALL, -1 sold it), dollars per share.
+
+    Each may be negative; effective = realised + adverse. NaN where a mid is.
+    """
+    return side * (before - price), side * (before - later), side * (later - price)
+
+
+@kernel
+def resolve(state: Record, config: Config, books: Record, ages: mids.Config, now_ns: int) -> None:
+    """Settle every trade whose horizon lies before now, on the mid that stood there as far as it is known now."""
     slots = len(state.ts_ns)
     horizon_ns = int(config.horizon_s * 1e9)
     while state.tail < state.head:
@@ -59,7 +79,8 @@ def resolve(state: Record, config: Config, now_ns: int) -> None:
         if due_ns >= now_ns:
             return
         state.tail += 1
-        if state.mid_ns == 0 or state.mid_ns > due_ns or (due_ns - state.mid_ns) * 1e-9 > config.max_age_s:
+        later, _ = mids.stood_at(books, ages, due_ns)
+        if math.isnan(later):
             state.dropped += 1
             continue
         keep = 1.0
@@ -67,18 +88,25 @@ def resolve(state: Record, config: Config, now_ns: int) -> None:
             keep = 2.0 ** (-max(due_ns - state.decayed_ns, 0) * 1e-9 / config.half_life_s)
         state.decayed_ns = max(due_ns, state.decayed_ns)
         shares = abs(state.signed_shares[place])
-        gain = math.copysign(1.0, state.signed_shares[place]) * (state.mid - state.price[place])
+        side = math.copysign(1.0, state.signed_shares[place])
+        _, adverse, gain = spread_parts(side, state.price[place], state.before[place], later)
         state.gain = keep * state.gain + shares * gain
         state.gain_square = keep * state.gain_square + shares * gain * gain
         state.weight = keep * state.weight + shares
         state.weight_square = keep * keep * state.weight_square + shares * shares
+        state.adverse *= keep
+        state.adverse_weight *= keep
+        if not math.isnan(adverse):
+            state.adverse += shares * adverse
+            state.adverse_weight += shares
+            state.adverse_count += 1
         state.resolved += 1
 
 
 @kernel
-def add_trade(state: Record, config: Config, ts_ns: int, call_price: float, signed_shares: float) -> None:
-    """Remember a trade until its horizon; when `SLOTS` are waiting the oldest is dropped."""
-    resolve(state, config, ts_ns)
+def add_trade(state: Record, ts_ns: int, call_price: float, signed_shares: float, before: float) -> None:
+    """Remember a trade of a side (its shares' sign, +1 bought CALL) until its horizon; when `SLOTS` are waiting the
+    oldest is dropped. `before`: the mid just before it, NaN when unknown."""
     slots = len(state.ts_ns)
     if state.head - state.tail >= slots:
         state.tail += 1
@@ -86,26 +114,34 @@ def add_trade(state: Record, config: Config, ts_ns: int, call_price: float, sign
     place = state.head % slots
     state.ts_ns[place] = ts_ns
     state.price[place] = call_price
+    state.before[place] = before
     state.signed_shares[place] = signed_shares
     state.head += 1
 
 
 @kernel
-def update(state: Record, config: Config, ts_ns: int, mid: float) -> None:
-    """Take the mid of a new book; NaN when it has no two sides."""
-    resolve(state, config, ts_ns)
-    if mid > 0.0:
-        state.mid = mid
-        state.mid_ns = ts_ns
-    else:
-        state.mid_ns = 0
+def forget_waiting(state: Record) -> None:
+    """Drop the trades whose horizon was not reached: their book is over."""
+    state.dropped += state.head - state.tail
+    state.tail = state.head
 
 
 @kernel
 def read(state: Record, config: Config) -> tuple[float, float]:
-    """(mean markout, its standard error) in dollars per share; NaN before `min_trades`."""
+    """(mean realised, its standard error) in dollars per share; NaN before `min_trades`."""
     if state.resolved < config.min_trades or state.weight <= 0.0:
         return math.nan, math.nan
     mean = state.gain / state.weight
     spread = max(state.gain_square / state.weight - mean * mean, 0.0)
     return mean, math.sqrt(spread * state.weight_square) / state.weight
+
+
+@kernel
+def read_impact(state: Record, config: Config) -> float:
+    """Mean -adverse in dollars per share: how far the mid moved with the trades' side.
+
+    NaN before `min_trades` whose mid before them is known.
+    """
+    if state.adverse_count < config.min_trades or state.adverse_weight <= 0.0:
+        return math.nan
+    return float(-state.adverse / state.adverse_weight)

@@ -33,7 +33,7 @@ STATE = np.dtype(
     [
         ("anchor_ns", "i8"),
         ("anchor_log", "f8"),
-        ("returns", "f8", (SLOTS,)),  # log return / sqrt(dt), a ring
+        ("returns", "f8", (SLOTS,)),  # log return / sqrt(dt), clipped, a ring
         ("count", "i8"),
         ("numerator", "f8"),
         ("weight", "f8"),
@@ -57,9 +57,9 @@ class Config(NamedTuple):
     """Windows in samples of about `sample_s`; standard deviations in units of the reference volatility; stays per
     sample; scores in [0, 1].
 
-    Beyond `winsor` reference deviations a return is clipped in the reference, beyond `evidence_winsor` in the filter:
-    one outlier alone is the spike alarm's business, not a regime. After `max_gap_s` no return is computed; after
-    `forget_s` of silence it starts cold.
+    Beyond `winsor` reference deviations a return is clipped in the reference and in both ratios, beyond
+    `evidence_winsor` in the filter: one outlier alone is the spike alarm's business, not a regime. After `max_gap_s` no
+    return is computed; after `forget_s` of silence it starts cold.
     """
 
     sample_s: float = 1.0
@@ -189,15 +189,15 @@ def include(state: Record, config: Config, ts_ns: int, dt_s: float, log_return: 
     """Count one return that ends at `ts_ns`, and judge."""
     scaled = log_return / math.sqrt(dt_s)
     slots = len(state.returns)
-    state.returns[state.count % slots] = scaled
-    state.count += 1
     clipped = scaled
+    state.count += 1
     if state.weight > 0.0 and state.numerator > 0.0 and state.count > 20:
         reference = math.sqrt(state.numerator / state.weight)
         clipped = math.copysign(min(abs(scaled), config.winsor * reference), scaled)
         prior = predict_loud(state.loud, config.stay_quiet, config.stay_loud)
         evidence = min(abs(scaled) / reference, config.evidence_winsor)
         state.loud = filter_loud(prior, evidence, config.sd_quiet, config.sd_loud)
+    state.returns[(state.count - 1) % slots] = clipped
     keep = 2.0 ** (-dt_s / config.reference_half_life_s)
     state.numerator = keep * state.numerator + (1.0 - keep) * clipped * clipped
     state.weight = keep * state.weight + (1.0 - keep)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.analyzers import implied_volatility, spike, spot_source, volatility
+from services.analyzers import doubted, implied_volatility, spike, spot_source, volatility
 from services.analyzers.answers import answer
 from services.analyzers.config_record import config_record
 from services.analyzers.reaction import CHANGED, NOTHING, URGENT, Reaction
@@ -21,6 +21,7 @@ from shared.market import NS_PER_S
 from shared.messages import LeadLag, OracleHistory, OraclePrice, OutcomeBook, Period, SpotQuote, Volatility
 
 SLUG_BYTES = 64
+OPINION_NS = 30 * NS_PER_S  # beyond the reach of the venue's ring: it has no opinion of an older print
 
 STATE = np.dtype(
     [
@@ -30,6 +31,8 @@ STATE = np.dtype(
         ("implied", implied_volatility.STATE),
         ("projection", projection.VENUE, (1,)),  # of the chosen venue
         ("windows", digital.WINDOW, (2,)),  # row 1 is the settlement window of the period
+        ("doubted", doubted.STATE),
+        ("believed_ns", "i8"),  # the oracle's stamp of the last live print that was not doubted
         ("lead_s", "f8"),
         ("spiking", "i8"),
         ("mid_ns", "i8"),  # our clock, the chosen venue
@@ -143,29 +146,74 @@ def on_time(states: State, configs: State, ts_ns: int) -> bool:
 
 
 @kernel
-def on_print(states: State, configs: State, stamp_ns: int, log_print: float) -> None:
-    """Take one spot print of the oracle: the projection of the venue, and the settlement window unless that doubts it
-    (a history that repeats it confirms it)."""
-    state = states[0]
-    settings = configs[0]
-    venue = state.projection[0]
-    was_warm = venue.updates >= settings.projection.prints_to_warm
-    refused = venue.refused
-    if state.mid_ns > 0:
-        projection.observe_oracle(state.projection, settings.projection, stamp_ns, log_print, state.lead_s)
-    if state.is_twap > 0 and not (was_warm and venue.refused > refused):
+def is_usable(state: Record, settings: Settings, now_ns: int) -> bool:
+    """Whether the venue's mid is fresh, so that it may contradict a print."""
+    return bool(state.mid_ns > 0 and abs(now_ns - state.mid_ns) * 1e-9 <= settings.fresh_s)
+
+
+@kernel
+def admit_print(state: Record, stamp_ns: int, log_print: float) -> None:
+    """Put a believed print into the settlement window."""
+    doubted.clear(state.doubted, stamp_ns)
+    if state.is_twap > 0:
         digital.observe_print(state.windows, 1, stamp_ns, log_print)
 
 
 @kernel
-def on_history(states: State, configs: State, seconds: NDArray[np.int64], prices: NDArray[np.float64]) -> int:
+def take_old_print(state: Record, settings: Settings, stamp_ns: int, log_print: float, now_ns: int) -> None:
+    """Take a print that the filter is not shown: missed, repeated or corrected. A doubted one stays out."""
+    window = state.windows[1]
+    index = (stamp_ns - window.first_ns + NS_PER_S // 2) // NS_PER_S
+    inside = state.is_twap > 0 and 0 <= index < window.count
+    if inside and window.is_seen[index] and window.logs[index] == log_print:
+        return
+    if doubted.is_doubted(state.doubted, stamp_ns, log_print):
+        return
+    if stamp_ns > now_ns - OPINION_NS and is_usable(state, settings, now_ns):
+        opinion = projection.opinion_of_print(state.projection, settings.projection, stamp_ns, log_print, state.lead_s)
+        if opinion < 0:
+            doubted.doubt(state.doubted, stamp_ns, log_print)
+            return
+    admit_print(state, stamp_ns, log_print)
+
+
+@kernel
+def on_print(states: State, configs: State, stamp_ns: int, log_print: float, now_ns: int) -> None:
+    """Take one spot print of the oracle: the projection of the venue, and the settlement window unless that doubts it.
+
+    What was doubted is confirmed when the filter starts anew on that level, and enters with the print that did it.
+    """
+    state = states[0]
+    settings = configs[0]
+    venue = state.projection[0]
+    if stamp_ns <= venue.last_print_ns:
+        take_old_print(state, settings, stamp_ns, log_print, now_ns)
+        return
+    was_warm = venue.updates >= settings.projection.prints_to_warm
+    refused = venue.refused
+    if state.mid_ns > 0:
+        projection.observe_oracle(state.projection, settings.projection, stamp_ns, log_print, state.lead_s)
+    if was_warm and venue.refused > refused and is_usable(state, settings, now_ns):
+        doubted.doubt(state.doubted, stamp_ns, log_print)
+        return
+    if was_warm and venue.updates < settings.projection.prints_to_warm:
+        for j in range(len(state.doubted.stamp_ns)):
+            if state.doubted.stamp_ns[j] > state.believed_ns:
+                admit_print(state, state.doubted.stamp_ns[j], state.doubted.log_price[j])
+    state.believed_ns = stamp_ns
+    admit_print(state, stamp_ns, log_print)
+
+
+@kernel
+def on_history(
+    states: State, configs: State, seconds: NDArray[np.int64], prices: NDArray[np.float64], now_ns: int
+) -> int:
     """Take a history of spot prints; the returns it added."""
     state = states[0]
     settings = configs[0]
-    if state.is_twap > 0:
-        for i in range(len(seconds)):
-            if prices[i] > 0.0:
-                digital.observe_print(state.windows, 1, seconds[i] * 1_000_000_000, math.log(prices[i]))
+    for i in range(len(seconds)):
+        if prices[i] > 0.0:
+            take_old_print(state, settings, seconds[i] * NS_PER_S, math.log(prices[i]), now_ns)
     return volatility.include_history(state.volatility, settings.volatility, seconds, prices)
 
 
@@ -257,13 +305,13 @@ class VolatilityAnalyzer:
             is_possible = message.ts_event_ns <= message.ts_recv_ns + NS_PER_S  # a future stamp would silence the next
             if message.kind == "spot" and message.price > 0.0 and is_possible:
                 log_print = math.log(message.price)
-                on_print(self.record, self._config, message.ts_event_ns, log_print)
+                on_print(self.record, self._config, message.ts_event_ns, log_print, message.ts_recv_ns)
                 reaction = CHANGED
         elif isinstance(message, OracleHistory):
             if message.kind == "spot" and len(message.seconds) == len(message.prices):
                 seconds = np.array(message.seconds, np.int64)
                 prices = np.array(message.prices, np.float64)
-                on_history(self.record, self._config, seconds, prices)
+                on_history(self.record, self._config, seconds, prices, message.ts_recv_ns)
                 reaction = CHANGED
         elif isinstance(message, Period):
             reaction = self._observe_period(message)

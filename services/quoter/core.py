@@ -18,7 +18,7 @@ from services.quoter.asset_prices import AssetPrices
 from services.quoter.market_quoter import MarketQuoter
 from services.quoter.signals import Signal
 from shared.config import MMConfig
-from shared.core import Delivery, Event, Gap, Timer
+from shared.core import Delivery, Event, Gap, Timer, time_of
 from shared.market import NS_PER_S, Series
 from shared.messages import (
     AnyMessage,
@@ -79,31 +79,34 @@ class QuoterCore:
 
     def update(self, event: Event) -> Sequence[AnyMessage]:
         """Take one event; the quote sets to publish because of it."""
-        touched: Sequence[MarketQuoter]
-        if isinstance(event, Delivery):
-            message = event.message
-            trigger, at_ns = event.topic, message.ts_recv_ns
-            self._advance(at_ns)
-            take = self._takers.get(type(message))
-            touched = _NOBODY if take is None else take(message, event)
-            is_hot = type(message) in _HOT
-        else:
-            at_ns = event.ts_ns
-            is_hot = isinstance(event, Timer)
-            if isinstance(event, Timer):
-                self._take_timer(at_ns)
-                trigger, touched = "Timer", tuple(self.markets.values())
-            else:
-                self._advance(at_ns)
-                trigger, touched = event.topic, self._take_gap(event)
+        touched = self.take(event)
+        trigger = "Timer" if isinstance(event, Timer) else event.topic
+        at_ns = time_of(event)
         quotes: list[AnyMessage] = []
         for market in touched:
-            if not is_hot:
-                market.recheck_ns = 0
             quote = market.requote(self.now_ns, trigger=trigger, trigger_recv_ns=at_ns)
             if quote is not None:
                 quotes.append(quote)
         return quotes
+
+    def take(self, event: Event) -> Sequence[MarketQuoter]:
+        """Take one event without an answer; the markets whose quotes it may change."""
+        if isinstance(event, Delivery):
+            message = event.message
+            self._advance(message.ts_recv_ns)
+            take = self._takers.get(type(message))
+            touched = _NOBODY if take is None else take(message, event)
+            if type(message) in _HOT:
+                return touched
+        elif isinstance(event, Timer):
+            self._take_timer(event.ts_ns)
+            return tuple(self.markets.values())
+        else:
+            self._advance(event.ts_ns)
+            touched = self._take_gap(event)
+        for market in touched:
+            market.recheck_ns = 0
+        return touched
 
     def signal_ages(self, now_ns: int) -> dict[tuple[str, str], float]:
         """Seconds since the data behind each signal, by (market, signal); what was never said is left out."""

@@ -69,7 +69,7 @@ def test_a_setting_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> No
     text = show_config(loaded)
     described = MMConfig.model_fields["max_spread"].description
     assert line_of(text, "max_spread").endswith(f"# --set (default {MMConfig().max_spread}): {described}")
-    assert "# preset aggressive (default 0.02): full spread" in line_of(text, "base_spread")
+    assert "# preset aggressive (default 0.02): dollars; full spread" in line_of(text, "base_spread")
     assert f"# {file} (default 1.5)" in line_of(text, "lease_s")
     assert "# MM_CONFIG_TECHNIQUES__LEAD_LAG (default true)" in line_of(text, "lead_lag")
     assert "default" not in line_of(text, "min_spread")

@@ -16,6 +16,7 @@ from shared.codec import decode, encode
 from shared.config import MMConfig
 from shared.core import Delivery, Event, Gap, Timer, time_of
 from shared.messages import (
+    SCHEMA_VERSION,
     AnyMessage,
     Checkpoint,
     Envelope,
@@ -94,7 +95,7 @@ def test_signals_and_checkpoints_keep_their_pace_and_can_be_encoded(kind: Kind, 
     checkpoints = [each for each in messages if isinstance(each, Checkpoint)]
     assert len(checkpoints) == pytest.approx(150 * NS / CHECKPOINT_NS, abs=2)
     for message in (messages[0], messages[-1], checkpoints[-1]):  # the codec refuses NaN and infinity
-        envelope = Envelope(version=1, instance="a", epoch=1, seq=1, ts_pub_ns=1, body=message)
+        envelope = Envelope(version=SCHEMA_VERSION, instance="a", epoch=1, seq=1, ts_pub_ns=1, body=message)
         assert decode(encode(envelope)).body == message
 
 

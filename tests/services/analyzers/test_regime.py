@@ -154,6 +154,19 @@ def test_a_persistent_move_is_a_trend_of_its_direction(sign: float, regime: int)
     assert regimes[-1] == regime
 
 
+@pytest.mark.parametrize("deviations", [100.0, -100.0])
+def test_a_lone_jump_is_no_trend(deviations: float) -> None:
+    named = 0
+    for seed in range(20):
+        returns = gaussian(seed, 400)
+        calm = walk(cold(STATE), returns)[300:380]
+        returns[300] += deviations * 9e-5
+        jumped = walk(cold(STATE), returns)[300:380]
+        trends = {TRENDING_UP, TRENDING_DOWN}
+        named += bool(trends & set(jumped)) and not trends & set(calm)
+    assert named <= 4  # some were about to
+
+
 def test_a_bouncing_price_is_mean_reverting() -> None:
     assert walk(cold(STATE), autoregressive(4, 300, -0.5))[-1] == MEAN_REVERTING
 
