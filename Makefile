@@ -8,10 +8,10 @@ PATHS := shared services bot backtest engine benchmarks examples tests mm_bot.py
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types bench replay docs lock clean
+.PHONY: help setup run test check format lint types bench replay report-fair-value docs lock clean
 
 help:  ## List the targets.
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -46,6 +46,9 @@ types: setup
 
 bench: setup  ## Benchmarks, as a table with ratios.
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+report-fair-value: setup  ## Our fair value against recorded markets, as a page in out/fair_value; ARGS="--recordings PATH".
+	@$(BIN)/python -m backtest.fair_value $(ARGS)
 
 docs: setup  ## Print what is generated into the documents again.
 	@$(BIN)/python -m shared.wiring
