@@ -12,7 +12,7 @@ from shared.kernel import Record
 from tests.builders import START_S
 from tests.services.analyzers.fixtures import cold, ns, vectors
 
-CONFIG = Config()
+CONFIG = Config(sample_s=1.0, max_gap_s=10.0, winsor_after=20.0, warm_s=58.0)  # each second a sample: more to see
 UNCLIPPED = CONFIG._replace(winsor=1e9)
 
 
@@ -211,8 +211,35 @@ def test_the_shares_of_the_mixture_sum_to_one() -> None:
 
 def test_a_venue_switch_before_the_history_does_not_lose_the_history() -> None:
     state = np.zeros(1, STATE)[0]
-    update(state, Config(), 100_598_000_000, math.log(80_000.0))  # one venue's first quote
+    update(state, CONFIG, 100_598_000_000, math.log(80_000.0))  # one venue's first quote
     anchor(state, 100_754_000_000, math.log(79_975.0))  # the preferred one, a moment later
     seconds = np.arange(0, 100, dtype=np.int64)
-    assert include_history(state, Config(), seconds, 80_000.0 + np.sin(np.arange(100.0))) == 99
-    assert read(state, Config(), 101_000_000_000)[3]  # warm
+    assert include_history(state, CONFIG, seconds, 80_000.0 + np.sin(np.arange(100.0))) == 99
+    assert read(state, CONFIG, 101_000_000_000)[3]  # warm
+
+
+def test_an_oracle_that_smooths_each_second_hides_little_of_the_volatility() -> None:
+    """The mean of the last three prices moves by a third of the variance from second to second, and all of it later."""
+    steps = gaussian(11, 7200)
+    smooth = np.convolve(np.cumsum(steps), np.ones(3) / 3.0, mode="valid")
+    state, each_second = cold(STATE), cold(STATE)
+    walk(state, Config(), np.diff(smooth))
+    walk(each_second, CONFIG, np.diff(smooth))
+    assert math.sqrt(variance(state, Config())) == pytest.approx(9e-5, rel=0.15)
+    assert math.sqrt(variance(each_second, CONFIG)) == pytest.approx(9e-5 / math.sqrt(3.0), rel=0.15)
+
+
+def test_a_history_is_sampled_as_live_prices_are() -> None:
+    seconds, prices = history(-1)
+    state, live = cold(STATE), cold(STATE)
+    assert include_history(state, Config(), seconds, prices) == 11  # of 119 seconds
+    for second, price in zip(seconds, prices, strict=True):
+        update(live, Config(), int(second) * 1_000_000_000, math.log(price))
+    assert variance(state, Config()) == pytest.approx(float(variance(live, Config())), rel=1e-9)
+    assert read(state, Config(), ns(0))[3]  # two minutes make it warm
+
+
+def test_a_history_with_a_silence_takes_no_return_across_it() -> None:
+    seconds, prices = history(-1)
+    kept = (seconds < START_S - 80) | (seconds > START_S - 40)
+    assert include_history(cold(STATE), Config(), seconds[kept], prices[kept]) == 3 + 3
