@@ -4,8 +4,8 @@
 
 on log prices sampled at least `sample_s` apart. Neither the bounce of a quote nor its smoothing may count: an oracle that
 prints each second an average over venues moves less from second to second than it does from minute to minute. On
-recordings its volatility from one-second steps is two thirds of that from one-minute steps, from ten-second steps 95 %
-(`make report-fair-value` shows the curve). Numerator
+recordings its volatility from one-second steps is two thirds of that from one-minute steps, from five-second steps nine
+tenths (`make report-fair-value` shows the curve); longer steps see more of it, and know it less well. Numerator
 and weight are kept apart (v = numerator / weight): a cold start is unbiased, and a return learned late can be added
 with the weight of its age, exactly as if it had been on time. Returns beyond `winsor` standard deviations are clipped
 there and counted as jumps. No return is computed across a silence longer than `max_gap_s`: the silence becomes a
@@ -55,13 +55,13 @@ class Config(NamedTuple):
     share_fast: float = 0.5
     share_medium: float = 0.3
     share_slow: float = 0.2
-    sample_s: float = 10.0
-    max_gap_s: float = 25.0
+    sample_s: float = 5.0
+    max_gap_s: float = 15.0
     winsor: float = 4.0
-    winsor_after: float = 10.0
+    winsor_after: float = 15.0
     jump_half_life_s: float = 600.0
     kurtosis: float = 5.0
-    warm_s: float = 88.0
+    warm_s: float = 58.0
 
 
 @kernel

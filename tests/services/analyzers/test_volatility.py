@@ -232,7 +232,7 @@ def test_an_oracle_that_smooths_each_second_hides_little_of_the_volatility() -> 
 def test_a_history_is_sampled_as_live_prices_are() -> None:
     seconds, prices = history(-1)
     state, live = cold(STATE), cold(STATE)
-    assert include_history(state, Config(), seconds, prices) == 11  # of 119 seconds
+    assert include_history(state, Config(), seconds, prices) == 23  # of 119 seconds
     for second, price in zip(seconds, prices, strict=True):
         update(live, Config(), int(second) * 1_000_000_000, math.log(price))
     assert variance(state, Config()) == pytest.approx(float(variance(live, Config())), rel=1e-9)
@@ -242,4 +242,4 @@ def test_a_history_is_sampled_as_live_prices_are() -> None:
 def test_a_history_with_a_silence_takes_no_return_across_it() -> None:
     seconds, prices = history(-1)
     kept = (seconds < START_S - 80) | (seconds > START_S - 40)
-    assert include_history(cold(STATE), Config(), seconds[kept], prices[kept]) == 3 + 3
+    assert include_history(cold(STATE), Config(), seconds[kept], prices[kept]) == 7 + 7
