@@ -14,7 +14,7 @@ from shared.core import Timer
 from shared.market import NS_PER_S, phase_at
 from shared.messages import AnyMessage, Layer, Message, Outcome, TradeSide
 
-_NO_LAYERS: tuple[tuple[Layer, ...], tuple[Layer, ...]] = ((), ())
+_LADDERS_KEPT = 2048
 
 
 class AdvancedMarketMaker:
@@ -32,8 +32,7 @@ class AdvancedMarketMaker:
         self._desk = self._desk_of(market)
         self._standing: Standing | None = None
         self._decision: Decision | None = None
-        self._layers = _NO_LAYERS
-        self._quotes: tuple[tuple[Quote, ...], tuple[Quote, ...]] = ((), ())
+        self._known: dict[int, tuple[tuple[Layer, ...], tuple[Quote, ...]]] = {}  # by the ladder's identity
 
     @property
     def config(self) -> MMConfig:
@@ -123,11 +122,17 @@ class AdvancedMarketMaker:
 
     def _answer(self, standing: Standing) -> Quotes:
         self._standing, self._decision = standing, None
-        call, put = standing.quotes.call, standing.quotes.put
-        if call is not self._layers[0] or put is not self._layers[1]:
-            self._layers = (call, put)
-            self._quotes = tuple(Quote.of("CALL", each) for each in call), tuple(Quote.of("PUT", each) for each in put)
-        return {"CALL": list(self._quotes[0]), "PUT": list(self._quotes[1])}
+        quotes = standing.quotes
+        return {"CALL": list(self._quotes_of("CALL", quotes.call)), "PUT": list(self._quotes_of("PUT", quotes.put))}
+
+    def _quotes_of(self, outcome: Outcome, ladder: tuple[Layer, ...]) -> tuple[Quote, ...]:
+        """A ladder as quotes, remembered: the quoter gives the same ladder again as the same object."""
+        known = self._known.get(id(ladder))
+        if known is None or known[0] is not ladder:
+            if len(self._known) >= _LADDERS_KEPT:
+                self._known.clear()
+            known = self._known[id(ladder)] = ladder, tuple(Quote.of(outcome, each) for each in ladder)
+        return known[1]
 
     @staticmethod
     def _decide(standing: Standing) -> Decision:

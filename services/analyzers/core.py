@@ -59,6 +59,7 @@ class _Desk:
             ],
             align=True,
         )
+        self._layout = layout_of(self.dtype)
         self._signal_ns = 0
         self._event_ns = 0  # of the newest input: the time of what a signal says
         self._checkpoint_ns = 0
@@ -72,15 +73,18 @@ class _Desk:
             self._period = delivery
         return self.analyzer.observe(delivery)
 
-    def publish(self, reaction: Reaction, *, ts_event_ns: int, now_ns: int, repeat: bool) -> list[AnyMessage]:
+    def publish(self, reaction: Reaction, *, ts_event_ns: int, now_ns: int, repeat: bool) -> Sequence[AnyMessage]:
         """What is due now."""
-        messages: list[AnyMessage] = []
-        self._changed = self._changed or reaction != NOTHING
-        if reaction != NOTHING and not repeat:
-            self._event_ns = max(self._event_ns, min(ts_event_ns, now_ns))
+        if reaction != NOTHING:
+            self._changed = True
+            if not repeat:
+                self._event_ns = max(self._event_ns, min(ts_event_ns, now_ns))
         waited_ns = abs(now_ns - self._signal_ns)
-        due = (self._changed and waited_ns >= SIGNAL_NS) or (repeat and waited_ns >= REPEAT_NS)
-        if due or reaction == URGENT:
+        due = (self._changed and waited_ns >= SIGNAL_NS) or (repeat and waited_ns >= REPEAT_NS) or reaction == URGENT
+        if not due and self._checkpoint_ns > 0 and abs(now_ns - self._checkpoint_ns) < CHECKPOINT_NS:
+            return ()
+        messages: list[AnyMessage] = []
+        if due:
             messages.append(self.analyzer.signal(self._event_ns or ts_event_ns, now_ns))
             self._signal_ns = now_ns
             self._changed = False
@@ -105,7 +109,7 @@ class _Desk:
             ts_recv_ns=now_ns,
             market=self.series.name,
             kind=self.kind,
-            layout=layout_of(self.dtype),
+            layout=self._layout,
             state=pack_state(whole),
         )
 

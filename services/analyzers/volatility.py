@@ -2,10 +2,10 @@
 
     v <- a v + (1 - a) r^2 / dt,   a = 2^(-dt / half-life)
 
-on log prices sampled at least `sample_s` apart. Neither the bounce of a quote nor its smoothing may count: an oracle that
-prints each second an average over venues moves less from second to second than it does from minute to minute. On
-recordings its volatility from one-second steps is two thirds of that from one-minute steps, from five-second steps nine
-tenths (`make report-fair-value` shows the curve); longer steps see more of it, and know it less well. Numerator
+on log prices sampled at least `sample_s` apart. Neither the bounce of a quote nor its smoothing may count: an oracle
+that prints each second an average over venues moves less from second to second than it does from minute to minute. On
+a recorded day its volatility from one-second steps is two thirds of that from one-minute steps, from five-second steps
+nine tenths (`make report-fair-value` shows the curve); longer steps see more of it, and know it less well. Numerator
 and weight are kept apart (v = numerator / weight): a cold start is unbiased, and a return learned late can be added
 with the weight of its age, exactly as if it had been on time. Returns beyond `winsor` standard deviations are clipped
 there and counted as jumps. No return is computed across a silence longer than `max_gap_s`: the silence becomes a
