@@ -16,14 +16,13 @@ from backtest.fair_value.oracle_mean import OffsetFit
 from backtest.fair_value.recordings_io import ARNAVBHATIA, LIGENGXIN
 from backtest.fair_value.report import BLEND, NAMES, GroupReport, Report, Scores
 from backtest.fair_value.scoring import PERIODS_TO_DECIDE, Estimate
-from backtest.fair_value.volatility_check import Measured
+from backtest.fair_value.volatility_check import FAST, OURS, REFERENCE_STEP_S, Measured
 
 COLORS = {
     "ours": "#0072B2",
     "own_print": "#56B4E9",
-    "slow_sigma": "#009E73",
+    "fast_sigma": "#009E73",
     "point": "#E69F00",
-    "slow_point": "#CC79A7",
     "naive": "#D55E00",
     "first_print": "#999999",
     "mid": "#000000",
@@ -32,15 +31,14 @@ COLORS = {
 MARKERS = {
     "ours": "o",
     "own_print": "p",
-    "slow_sigma": "s",
+    "fast_sigma": "s",
     "point": "^",
-    "slow_point": "v",
     "naive": "D",
     "first_print": "x",
     "mid": "P",
     BLEND: "*",
 }
-_WITH_BAND = ("ours", "slow_sigma", "naive")  # more bands than these cannot be told apart
+_WITH_BAND = ("ours", "fast_sigma", "naive")  # more bands than these cannot be told apart
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -110,7 +108,7 @@ def losses(groups: Sequence[GroupReport]) -> Figure:
         axes.set_title(f"{group.title}\n{group.periods} periods")
         axes.set_ylim(bottom=0.0)
     panels[0].set_ylabel("log-loss (nats), 95 % band")
-    _legend_below(figure, panels[widest], columns=4)
+    _legend_below(figure, panels[widest], columns=5)
     return figure
 
 
@@ -148,7 +146,7 @@ def differences(groups: Sequence[GroupReport]) -> Figure:
 def slopes(groups: Sequence[GroupReport]) -> Figure:
     """Calibration slope by time left."""
     figure, panels = _panels(len(groups), height=4.2, share_y=True)
-    chosen = ("ours", "slow_sigma", "point", "naive")
+    chosen = ("ours", "fast_sigma", "point", "naive")
     for axes, group in zip(panels, groups, strict=True):
         for competitor in chosen:
             if group.find(competitor) is not None:
@@ -255,20 +253,20 @@ def volatility_ratios(report: Report) -> Figure:
             color=COLORS["ours"],
             marker=".",
             linestyle="none",
-            label="from 1 s steps, as live",
+            label=OURS,
         )
-        slow = [
-            (hour, each.slow_ratio) for hour, each in zip(hours, chosen, strict=True) if each.slow_ratio is not None
+        fast = [
+            (hour, each.fast_ratio) for hour, each in zip(hours, chosen, strict=True) if each.fast_ratio is not None
         ]
-        if slow:
+        if fast:
             left.plot(
-                [hour for hour, _ in slow],
-                [ratio for _, ratio in slow],
-                color=COLORS["slow_sigma"],
+                [hour for hour, _ in fast],
+                [ratio for _, ratio in fast],
+                color=COLORS["fast_sigma"],
                 marker="s",
                 markersize=3.0,
                 linestyle="none",
-                label="from 30 s steps",
+                label=FAST,
                 alpha=0.7,
             )
         left.axhline(1.0, color="black", linewidth=0.8)
@@ -276,7 +274,7 @@ def volatility_ratios(report: Report) -> Figure:
         ticks = (0.25, 0.5, 1.0, 2.0, 4.0)
         left.set_yticks(ticks, [f"{each:g}" for each in ticks])
         left.minorticks_off()
-        left.set_title(f"Forecast at the start over realized, {len(chosen)} windows")
+        left.set_title(f"Forecast at the start over realized ({REFERENCE_STEP_S} s steps), {len(chosen)} windows")
         left.legend(loc="upper left", ncols=2, frameon=False, fontsize=8.0)
     left.set_xlabel("start of the window (hour of the day, UTC)")
     left.set_ylabel("σ forecast / σ realized (log scale)")

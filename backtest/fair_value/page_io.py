@@ -17,20 +17,20 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from backtest.fair_value import figures, scoring
-from backtest.fair_value.pricing import BOOK_LABEL_TAU_S, SECONDS_PER_YEAR
+from backtest.fair_value.pricing import BOOK_LABEL_TAU_S, FAST_STEPS, LIVE_STEPS, SECONDS_PER_YEAR
 from backtest.fair_value.recordings_io import ARNAVBHATIA, LIGENGXIN, RESOLVEDKIT, THEVALERKA, WEIUOU
 from backtest.fair_value.report import (
     AT_LEAST_PRINTS,
     BOOKS,
+    DAY_GROUPS,
     GROUP_TITLES,
     LATE_S,
     NAMES,
-    TWAP_5M,
-    TWAP_15M,
+    GroupReport,
     Report,
 )
 from backtest.fair_value.scoring import Estimate
-from backtest.fair_value.volatility_check import SURE_JUMP, SURE_LARGEST_JUMP, Measured
+from backtest.fair_value.volatility_check import FAST, OURS, REFERENCE_STEP_S, SURE_JUMP, SURE_LARGEST_JUMP, Measured
 
 _TEMPLATE = "page.html.j2"
 _DIGITS = 3
@@ -39,13 +39,13 @@ _DIGITS = 3
 def figures_of(report: Report) -> dict[str, Figure]:
     """The figures this report has something to show in, by name."""
     groups = report.groups
-    large = [groups[name] for name in (LIGENGXIN, TWAP_5M, TWAP_15M) if name in groups]
+    large = [groups[name] for name in DAY_GROUPS if name in groups]
     drawn: dict[str, Figure] = {}
     if large:
         drawn["losses"] = figures.losses(large)
         drawn["differences"] = figures.differences(large)
         drawn["slopes"] = figures.slopes(large)
-        pairs = [(group, each) for group in large[:2] for each in ("ours", "slow_sigma") if group.find(each)]
+        pairs = [(group, each) for group in large[:2] for each in ("ours", "fast_sigma") if group.find(each)]
         drawn["reliability"] = figures.reliabilities(pairs)
     if BOOKS in groups and groups[BOOKS].per_period:
         drawn["books"] = figures.small_group(groups[BOOKS])
@@ -95,6 +95,10 @@ def write_report(report: Report, out: Path, *, generated: str) -> Path:
         day=report.groups.get(LIGENGXIN),
         exact_share=_exact_share(report),
         smoothing=_smoothing(report),
+        uncalibrated=_uncalibrated([each for each in report.groups.values() if each.name in DAY_GROUPS]),
+        live_step_s=round(LIVE_STEPS.sample_s),
+        fast_step_s=round(FAST_STEPS.sample_s),
+        reference_step_s=REFERENCE_STEP_S,
         sources=(ARNAVBHATIA, LIGENGXIN, WEIUOU, THEVALERKA, RESOLVEDKIT),
         generated=generated,
     )
@@ -162,12 +166,25 @@ def _exact_share(report: Report) -> float | None:
     return sum(each < 0.01 for each in errors) / len(errors)
 
 
-def _smoothing(report: Report) -> tuple[str, float, float] | None:
-    """Of the first oracle stream whose 1 s steps understate it by a tenth: name, volatility a year at 1 s and 60 s."""
+def _smoothing(report: Report) -> tuple[str, dict[int, float]] | None:
+    """The first stream whose 1 s steps understate its volatility by a tenth: name, volatility a year by step."""
     for name, curve in report.signatures.items():
         if curve[1] < 0.9 * curve[60]:
-            return name, curve[1], curve[60]
+            return name, curve
     return None
+
+
+def _uncalibrated(groups: Sequence[GroupReport]) -> list[tuple[str, int, Estimate]]:
+    """Where the interval of our slope leaves out 1: title of the group, seconds left (most first), the slope."""
+    return [
+        (group.title, tau_s, each.slope)
+        for group in groups
+        for tau_s, table in sorted(group.by_tau.items(), reverse=True)
+        for each in table
+        if each.competitor == "ours" and each.slope is not None
+        if each.slope.low is not None and each.slope.high is not None
+        if not each.slope.low <= 1.0 <= each.slope.high
+    ]
 
 
 def _volatility_table(report: Report) -> list[dict[str, Any]]:
@@ -183,22 +200,25 @@ def _volatility_table(report: Report) -> list[dict[str, Any]]:
                 "windows": len(chosen),
                 "rows": [
                     ("RV (1 s steps)", _annual(chosen, [each.realized for each in chosen])),
-                    ("RV (30 s steps, all shifts)", _annual(chosen, [each.realized_slow for each in chosen])),
+                    (
+                        f"reference: RV ({REFERENCE_STEP_S} s steps, all shifts)",
+                        _annual(chosen, [each.realized_reference for each in chosen]),
+                    ),
                     ("BPV", _annual(chosen, [each.bipower for each in chosen])),
                     ("MinRV", _annual(chosen, [each.minimum for each in chosen])),
                     ("MedRV", _annual(chosen, [each.median for each in chosen])),
                     ("TPQ (fourth root)", _annual(chosen, [each.quarticity**0.5 for each in chosen])),
                     ("TSRV (K = 30)", _annual(chosen, [each.two_scale for each in chosen])),
                     ("pre-averaging", _annual(chosen, [each.pre_averaged for each in chosen])),
-                    ("forecast, 1 s steps", _median([_percent_a_year(each.sigma) for each in chosen])),
+                    (f"forecast {OURS}", _median([_percent_a_year(each.sigma) for each in chosen])),
                     (
-                        "forecast, 30 s steps",
-                        _median([_percent_a_year(each.slow_sigma) for each in chosen if each.slow_sigma is not None]),
+                        f"forecast {FAST}",
+                        _median([_percent_a_year(each.fast_sigma) for each in chosen if each.fast_sigma is not None]),
                     ),
                 ],
                 "noise_bps": _median([1e4 * each.noise**0.5 for each in chosen]),
                 "ratio": _median([each.ratio for each in chosen]),
-                "slow_ratio": _median([each.slow_ratio for each in chosen if each.slow_ratio is not None]),
+                "fast_ratio": _median([each.fast_ratio for each in chosen if each.fast_ratio is not None]),
                 "rv_over_medrv": _median([each.realized / each.median for each in chosen]),
                 "jump_share": _median([100.0 * each.jump_share for each in chosen]),
                 "sure_jumps": sum(each.jump_z > SURE_JUMP for each in chosen),

@@ -31,14 +31,13 @@ from shared.messages import FeedStatus, OraclePrice, Period, SpotQuote
 from shared.projection import Config as ProjectionConfig
 from shared.projection import new_venue
 
-Competitor = Literal["ours", "own_print", "slow_sigma", "point", "slow_point", "naive", "first_print", "mid"]
+Competitor = Literal["ours", "own_print", "fast_sigma", "point", "naive", "first_print", "mid"]
 
 TITLES: dict[Competitor, str] = {
     "ours": "our fair value",
     "own_print": "ours, not projected",
-    "slow_sigma": "ours, σ from 30 s steps",
+    "fast_sigma": "ours, σ from 1 s steps",
     "point": "point digital, our σ",
-    "slow_point": "point digital, σ from 30 s steps",
     "naive": "naive digital, σ 50 %",
     "first_print": "naive, first-print strike",
     "mid": "book mid",
@@ -47,8 +46,9 @@ TITLES: dict[Competitor, str] = {
 SECONDS_PER_YEAR = 31_536_000.0
 NAIVE_SIGMA = 0.50 / math.sqrt(SECONDS_PER_YEAR)  # 50 % a year
 
-# The oracle's own one-second prints are smoothed; thirty-second steps are past the smoothing.
-SLOW_STEPS = volatility.Config(sample_s=30.0, max_gap_s=60.0, warm_s=300.0)
+LIVE_STEPS = volatility.Config()
+# What the live estimator would have said without stepping over the smoothing of the oracle's one-second prints.
+FAST_STEPS = volatility.Config(sample_s=1.0, max_gap_s=10.0, winsor_after=20.0, warm_s=58.0)
 
 TAUS_S: dict[int, tuple[int, ...]] = {300: (240, 180, 120, 60, 30, 10), 900: (600, 300, 120, 60, 30, 10)}
 BOOK_LABEL_TAU_S = 60  # where the outcome was read off the book, nothing nearer to the end is scored
@@ -71,14 +71,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Our volatility at a window's start, per sqrt second: as live, and from slow steps."""
+    """Our volatility at a window's start, per sqrt second: as live, and from 1 s steps of the oracle.
+
+    The latter is None when it is not warm, or when a venue's prices were recorded.
+    """
 
     group: str
     slug: str
     start_s: int
     end_s: int
     sigma: float
-    slow_sigma: float | None
+    fast_sigma: float | None
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,8 @@ class Market:
         self._no_venue = new_venue()
         self._open: dict[Key, PeriodQuotes] = {}
         self._first_prints: dict[Key, float] = {}
-        self.sigma = Sigma(volatility.Config())
-        self.slow_sigma = Sigma(SLOW_STEPS)
+        self.sigma = Sigma(LIVE_STEPS)
+        self.fast_sigma = Sigma(FAST_STEPS)
         self.print_recv_ns = 0
 
     def advance(self, now_ns: int) -> None:
@@ -183,7 +186,7 @@ class Market:
                     period.take_print(each_ns, log_price)
         if self._venue is None:
             self.sigma.take(stamp_ns, math.log(price))
-            self.slow_sigma.take(stamp_ns, math.log(price))
+            self.fast_sigma.take(stamp_ns, math.log(price))
 
     def _period(self, window: Window) -> PeriodQuotes:
         """The live object of a window, opened as the quoter does: with the prints already known."""
@@ -220,16 +223,13 @@ class Market:
         if self._venue is not None:
             said["own_print"] = values[1]
         else:
-            slow = self.slow_sigma.at(now_ns)
-            if slow is None:
+            fast = self.fast_sigma.at(now_ns)
+            if fast is None:
                 return "volatility not warm"
-            slow_values = self._requote(period, slow, now_ns, None)
-            slow_point = self._requote(period, slow, now_ns, None, point=True)
-            if slow_values is None or slow_point is None:
+            fast_values = self._requote(period, fast, now_ns, None)
+            if fast_values is None:
                 return "no fair value"
-            said["slow_sigma"] = slow_values[0]
-            if window.settlement == "twap":
-                said["slow_point"] = slow_point[0]
+            said["fast_sigma"] = fast_values[0]
         if window.settlement == "twap":
             point = self._requote(period, known, now_ns, view, point=True)
             if point is None:
@@ -370,10 +370,10 @@ def price_session(session: Session, recording: Recording, config: MMConfig, pric
 
 
 def _forecast(market: Market, window: Window, now_ns: int, priced: Priced) -> None:
-    known, slow = market.sigma.at(now_ns), market.slow_sigma.at(now_ns)
+    known, fast = market.sigma.at(now_ns), market.fast_sigma.at(now_ns)
     if known is not None:
-        slow_sigma = None if slow is None else slow[0]
-        priced.forecasts.append(Forecast(window.group, window.slug, window.start_s, window.end_s, known[0], slow_sigma))
+        fast_sigma = None if fast is None else fast[0]
+        priced.forecasts.append(Forecast(window.group, window.slug, window.start_s, window.end_s, known[0], fast_sigma))
 
 
 def _said(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.fair_value.oracle_mean import by_second
-from backtest.fair_value.pricing import NAIVE_SIGMA, SECONDS_PER_YEAR, Forecast
+from backtest.fair_value.pricing import FAST_STEPS, LIVE_STEPS, NAIVE_SIGMA, SECONDS_PER_YEAR, Forecast
 from backtest.fair_value.recordings_io import Stream
 from backtest.realized_volatility import (
     LargestJump,
@@ -27,8 +27,11 @@ from backtest.realized_volatility import (
 )
 
 SIGNATURE_STEPS_S = (1, 2, 5, 10, 20, 30, 60)
-SLOW_STEP_S = 30
+REFERENCE_STEP_S = 30  # past most of the smoothing, and still ten steps in the shortest window
 MOST_MISSING = 0.03  # share of a window's seconds without a price beyond which it is not measured
+OURS = f"as live ({LIVE_STEPS.sample_s:g} s steps)"
+FAST = f"from {FAST_STEPS.sample_s:g} s steps"
+FIXED = "fixed 50 %"
 SURE_JUMP = 2.3263478740408408  # one-sided 1 % point of the standard normal
 SURE_LARGEST_JUMP = 4.600149226776579  # 1 % point of Lee and Mykland's largest score
 
@@ -42,9 +45,9 @@ class Measured:
     start_s: int
     length_s: int
     sigma: float
-    slow_sigma: float | None
-    realized: float
-    realized_slow: float  # from 30 s steps, over all 30 shifts
+    fast_sigma: float | None
+    realized: float  # from 1 s steps
+    realized_reference: float  # from steps of `REFERENCE_STEP_S`, over all shifts: what forecasts are judged by
     bipower: float
     minimum: float
     median: float
@@ -62,15 +65,15 @@ class Measured:
 
     @property
     def ratio(self) -> float:
-        """Forecast over realized volatility, both from one-second steps."""
-        return self.sigma / math.sqrt(self.realized / self.length_s)
+        """Our forecast, as live, over the reference."""
+        return self.sigma / math.sqrt(self.realized_reference / self.length_s)
 
     @property
-    def slow_ratio(self) -> float | None:
-        """Forecast over realized volatility, both from 30 s steps."""
-        if self.slow_sigma is None:
+    def fast_ratio(self) -> float | None:
+        """The forecast from 1 s steps over the reference; None where it was not made."""
+        if self.fast_sigma is None:
             return None
-        return self.slow_sigma / math.sqrt(self.realized_slow / self.length_s)
+        return self.fast_sigma / math.sqrt(self.realized_reference / self.length_s)
 
 
 def log_prices_between(prices: dict[int, float], start_s: int, end_s: int) -> NDArray[np.float64] | None:
@@ -116,9 +119,9 @@ def measure(forecasts: Sequence[Forecast], stream: Stream) -> list[Measured]:
                 start_s=each.start_s,
                 length_s=each.end_s - each.start_s,
                 sigma=each.sigma,
-                slow_sigma=each.slow_sigma,
+                fast_sigma=each.fast_sigma,
                 realized=realized,
-                realized_slow=shifted_variance(logs, SLOW_STEP_S),
+                realized_reference=shifted_variance(logs, REFERENCE_STEP_S),
                 bipower=smooth,
                 minimum=lowest,
                 median=middle,
@@ -155,18 +158,12 @@ def qlike(forecast_variance: float, realized_variance_: float) -> float:
 
 
 def qlikes(measured: Sequence[Measured]) -> dict[str, NDArray[np.float64]]:
-    """QLIKE of each window, by what was forecast and what it is judged by."""
-    known = [each for each in measured if each.slow_sigma is not None]
+    """QLIKE of each window against the reference, by what was forecast."""
+    fast = [(each, each.fast_sigma) for each in measured if each.fast_sigma is not None]
     table = {
-        "ours against 1 s steps": [qlike(each.sigma**2 * each.length_s, each.realized) for each in measured],
-        "fixed 50 % against 1 s steps": [qlike(NAIVE_SIGMA**2 * each.length_s, each.realized) for each in measured],
+        OURS: [qlike(each.sigma**2 * each.length_s, each.realized_reference) for each in measured],
     }
-    if known:
-        table["ours against 30 s steps"] = [qlike(each.sigma**2 * each.length_s, each.realized_slow) for each in known]
-        table["30 s steps against 30 s steps"] = [
-            qlike((each.slow_sigma or 0.0) ** 2 * each.length_s, each.realized_slow) for each in known
-        ]
-        table["fixed 50 % against 30 s steps"] = [
-            qlike(NAIVE_SIGMA**2 * each.length_s, each.realized_slow) for each in known
-        ]
+    if fast:
+        table[FAST] = [qlike(sigma**2 * each.length_s, each.realized_reference) for each, sigma in fast]
+    table[FIXED] = [qlike(NAIVE_SIGMA**2 * each.length_s, each.realized_reference) for each in measured]
     return {name: np.array(numbers) for name, numbers in table.items()}

@@ -118,10 +118,37 @@ def test_every_competitor_speaks_in_every_row_of_its_group(tmp_path: Path) -> No
     session, recording = day(tmp_path)
     rows = run(session, recording).rows
     assert {frozenset(row.said) for row in rows if row.group == "twap"} == {
-        frozenset({"ours", "slow_sigma", "point", "slow_point", "naive", "first_print"})
+        frozenset({"ours", "fast_sigma", "point", "naive", "first_print"})
     }
-    assert {frozenset(row.said) for row in rows if row.group != "twap"} == {frozenset({"ours", "slow_sigma", "naive"})}
+    assert {frozenset(row.said) for row in rows if row.group != "twap"} == {frozenset({"ours", "fast_sigma", "naive"})}
     assert all(0.0 <= probability <= 1.0 for row in rows for probability in row.said.values())
+
+
+def smoothed(stream: Stream, seconds: int) -> Stream:
+    """The mean of the last prints in the place of each."""
+    sums = np.convolve(stream.prices, np.ones(seconds))[: len(stream.prices)]
+    return stream._replace(prices=sums / np.minimum(np.arange(1, len(sums) + 1), seconds))
+
+
+def test_smoothed_prints_hide_more_volatility_from_one_second_steps_than_from_the_live_ones(tmp_path: Path) -> None:
+    session, recording = day(tmp_path)
+    assert session.oracle is not None
+    ratios = [
+        [each.fast_sigma / each.sigma for each in run(one, recording).forecasts if each.fast_sigma is not None]
+        for one in (session, replace(session, oracle=smoothed(session.oracle, 4)))
+    ]
+    assert len(ratios[0]) == len(ratios[1]) > 10
+    assert np.median(ratios[0]) == pytest.approx(1.0, abs=0.1)
+    assert max(ratios[1]) < 0.7  # of a mean of 4: sqrt(1 / 4) over sqrt(1 - (4 - 1 / 4) / 30) is 0.53
+
+
+def test_what_one_second_steps_say_is_surer_on_smoothed_prints(tmp_path: Path) -> None:
+    session, recording = day(tmp_path)
+    assert session.oracle is not None
+    rows = run(replace(session, oracle=smoothed(session.oracle, 4)), recording).rows
+    assert len(rows) > 40
+    assert all(abs(row.said["fast_sigma"] - 0.5) >= abs(row.said["ours"] - 0.5) - 0.01 for row in rows)
+    assert np.mean([abs(row.said["fast_sigma"] - row.said["ours"]) for row in rows]) > 0.02
 
 
 def test_the_naive_digital_is_its_formula(tmp_path: Path) -> None:

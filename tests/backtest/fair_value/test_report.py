@@ -81,6 +81,23 @@ def test_a_handful_of_windows_decides_nothing_and_many_can() -> None:
     assert many[f"Our fair value beats the naive digital in the last {LATE_S} s", 300] == "holds"
 
 
+def test_the_step_of_the_volatility_is_asked_on_the_day_it_was_chosen_and_is_called_no_proof() -> None:
+    def with_fast(group: str) -> GroupReport:
+        some = rows(group, 200, mid=group == WEIUOU)
+        return score_group(group, [replace(row, said={**row.said, "fast_sigma": 0.5}) for row in some])
+
+    asked = targets_of({name: with_fast(name) for name in (LIGENGXIN, WEIUOU)})
+    found = [target for target in asked if "steps" in target.question]
+    assert [(target.question, target.group) for target in found] == [
+        (
+            "5 s steps are better than 1 s steps, overall (chosen on this very day: no proof)",
+            "ligengxin96: BTC 5 m, spot, official",
+        )
+    ]
+    assert found[0].verdict == "holds"  # one half for all that comes is worse than the truth
+    assert found[0].difference.mean < 0.0
+
+
 def test_members_of_the_pooled_group_are_not_asked_twice() -> None:
     asked = [target.group for target in targets_of(groups(3))]
     assert not any("arnavbhatia1" in group for group in asked)
