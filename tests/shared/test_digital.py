@@ -195,7 +195,7 @@ def test_missing_prints_enter_with_their_conditional_law(
     ahead_s = left * left * (lead_s - 1.0) + left * (left + 1.0) * (2.0 * left + 1.0) / 6.0 if future else 0.0
     mean, gain, variance_s = covariance_law(windows, now)
     assert total == pytest.approx(mean, abs=1e-6)
-    assert sensitivity == pytest.approx(gain, abs=1e-4)
+    assert sensitivity == pytest.approx(gain, abs=1e-3)  # of 60 samples; the covariance is inverted numerically
     assert hidden_s + ahead_s == pytest.approx(variance_s, rel=1e-3, abs=1e-2)
 
 
