@@ -32,9 +32,10 @@ _SHOWN_FROM_USD = 5e-7  # less is 0 to six digits, and a row of zeros says nothi
 _RULE = {rule.label: rule for rule in RULES}
 _VALUE_NUMBERS = ("model_value", "projection", "momentum_skew", "inventory_skew", "reservation")
 _SPREAD_NUMBERS = ("base_spread", "clamp", "spread", "floor", "half_spread")
-_TOLD = frozenset((*_VALUE_NUMBERS, *_SPREAD_NUMBERS, "size_factor", "reward_bid", "reward_ask"))
+_SIZE_NUMBERS = ("size_factor", "size_share_bid", "size_share_ask")
+_TOLD = frozenset((*_VALUE_NUMBERS, *_SPREAD_NUMBERS, *_SIZE_NUMBERS, "reward_bid", "reward_ask"))
 _TOLD_BEGINNINGS = ("factor_", "floor_", "half_spread_", "rounding_", "post_only_")
-_SHOWN_BESIDE_THE_VALUE = ("oracle_age_s", "projection_move", "book_mid")
+_SECONDS_A_YEAR = 31_536_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,9 @@ class EmptySide:
 class Explanation:
     """All of it; `str` gives the table, `as_map` plain values for JSON.
 
-    `value` and `spread` are None when the set carries no such numbers, as a pull before there is a value. `facts` are
-    the numbers of the breakdown that are in no column, by their names in `records.py`.
+    `value` and `spread` are None when the set carries no such numbers, as a pull before there is a value.
+    `size_factor` is the phase's on the tiers' sizes, `size_shares` (CALL bids, CALL asks) what the limits leave of
+    that. `facts` are the numbers of the breakdown that are in no column, by their names in `records.py`.
     """
 
     market: str
@@ -127,6 +129,7 @@ class Explanation:
     value: ValueStory | None
     spread: SpreadStory | None
     size_factor: float | None
+    size_shares: tuple[float, float] | None
     layers: tuple[LayerStory, ...]
     empty_sides: tuple[EmptySide, ...]
     facts: dict[str, float]
@@ -165,10 +168,16 @@ def explain(quotes: QuoteSet) -> Explanation:
         value=value,
         spread=spread,
         size_factor=breakdown.get("size_factor"),
+        size_shares=_size_shares(breakdown),
         layers=_layer_stories(quotes, value, spread),
         empty_sides=tuple(empty),
         facts={name: number for name, number in breakdown.items() if not _is_told(name)},
     )
+
+
+def _size_shares(breakdown: Mapping[str, float]) -> tuple[float, float] | None:
+    bid, ask = breakdown.get("size_share_bid"), breakdown.get("size_share_ask")
+    return None if bid is None or ask is None else (bid, ask)
 
 
 def half_spread_of(breakdown: Mapping[str, float], layer: int) -> float | None:
@@ -313,21 +322,19 @@ def _as_text(told: Explanation) -> str:
     if told.value is None:
         parts += ["", "value and spread: not known"]
     else:
-        parts += ["", _value_table(told.value, told.facts)]
+        parts += ["", *_situation(told), _value_table(told.value, told.facts)]
     if told.spread is not None:
         parts += ["", _spread_table(told.spread)]
-    if told.layers and told.size_factor is not None and told.size_factor != 1.0:
-        parts += ["", f"tier sizes x {told.size_factor:g} in this phase"]
     for empty in told.empty_sides:
         mirror = "asks" if empty.side == "bid" else "bids"
         why = f"barred by {', '.join(empty.reasons)}" if empty.reasons else "no layer fits the grid and the limits"
         parts += ["", f"no CALL {empty.side}s and no PUT {mirror}: {why}"]
-    for outcome in ("CALL", "PUT"):
-        for columns in _chunks([story for story in told.layers if story.outcome == outcome]):
-            parts += ["", _layer_table(columns)]
-    others = [f"{name} {number:.6g}" for name, number in told.facts.items() if name not in _SHOWN_BESIDE_THE_VALUE]
-    if others:
-        parts += ["", f"also: {', '.join(others)}"]
+    for columns in _chunks([story for story in told.layers if story.outcome == "CALL"]):
+        parts += ["", _layer_table(columns)]
+    parts += _sizes(told)
+    put = [f"{story.side} {story.price:g} x {story.size_shares:g}" for story in told.layers if story.outcome == "PUT"]
+    if put:
+        parts += ["", "PUT is the mirror, each term with its sign turned: " + ", ".join(put)]
     text = io.StringIO()
     console = Console(
         file=text, width=WIDTH, color_system=None, markup=False, emoji=False, highlight=False, legacy_windows=False
@@ -335,6 +342,45 @@ def _as_text(told: Explanation) -> str:
     for part in parts:
         console.print(part)
     return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def _situation(told: Explanation) -> list[str]:
+    """What the value is about: strike, prices, distance, volatility, and our best prices beside the book."""
+    facts, lines = told.facts, []
+    strike, oracle, reference = (facts.get(name, 0.0) for name in ("strike", "oracle_price", "reference_price"))
+    if oracle > 0.0:
+        prices = f"strike {strike:,.2f}" if strike > 0.0 else "strike unknown"
+        prices += f", oracle {oracle:,.2f} ({facts.get('oracle_age_s', 0.0):.1f} s old), expected {reference:,.2f}"
+        if strike > 0.0:
+            prices += f": {(reference / strike - 1.0) * 1e4:+.2f} bp or {facts.get('distance_sd', 0.0):+.2f} sd"
+        lines.append(prices)
+    sigma = facts.get("sigma")
+    if sigma is not None:
+        volatility = f"volatility {100.0 * sigma * math.sqrt(_SECONDS_A_YEAR):.0f} % a year"
+        delta = facts.get("delta_per_bp")
+        lines.append(volatility if delta is None else f"{volatility}, delta {100.0 * delta:.2f} cents a basis point")
+    best = {
+        side: next((story.price for story in told.layers if story.outcome == "CALL" and story.side == side), None)
+        for side in ("bid", "ask")
+    }
+    if best["bid"] is not None and best["ask"] is not None:
+        apart = best["ask"] - best["bid"]
+        lines.append(f"CALL at {best['bid']:g} / {best['ask']:g}, {100.0 * apart:.1f} cents apart")
+    return [*lines, ""] if lines else []
+
+
+def _sizes(told: Explanation) -> list[RenderableType]:
+    """Why the shares are not the tiers' sizes, when they are not."""
+    lines: list[RenderableType] = []
+    if told.layers and told.size_factor is not None and told.size_factor != 1.0:
+        lines.append(f"sizes: the tiers' x {told.size_factor:g} in this phase")
+    if told.layers and told.size_shares is not None and min(told.size_shares) < 0.995:
+        bid, ask = told.size_shares
+        lines.append(
+            f"sizes: {100 * bid:.0f} % of the CALL bids' and {100 * ask:.0f} % of the CALL asks' shares fit in"
+        )
+        lines.append("       what max_inventory_imbalance and max_position_size leave with every layer filled")
+    return ["", *lines] if lines else []
 
 
 def _heading(told: Explanation) -> list[str]:
@@ -362,7 +408,7 @@ def _value_table(value: ValueStory, facts: Mapping[str, float]) -> Table:
     if value.projection == 0.0:
         moved = "none"
     else:
-        moved = "" if move is None else f"the leading venue implies the oracle {move * 1e4:+.2f} bp further on"
+        moved = "" if move is None else f"the leading venue puts the oracle {move * 1e4:+.2f} bp from its last print"
     band = ""
     if value.fair_low is not None and value.fair_high is not None:
         band = f"band {value.fair_low:.4f} to {value.fair_high:.4f}"

@@ -149,7 +149,7 @@ class PeriodQuotes:
         self.book_fault = None
         self.mirror_broken_since_ns = 0
         self.market["book_mid"] = 0.0
-        self.market["disagrees_since_ns"] = 0
+        self.market["agreed_ns"] = 0
 
     # -- books -------------------------------------------------------------------------------------------------------
 

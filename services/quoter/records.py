@@ -24,7 +24,10 @@ max(ceil((reservation + half_spread_i) / t), ask_(i-1) + 1), a price within 1e-9
 
 Also reported: fair_sd, fair_low, fair_high, sigma (per sqrt s), tau_s, effective_tau_s (variance left over sigma^2, of
 the settlement statistic), delta_per_bp, spot_weight (d settlement mean / d log price), oracle_age_s, projection_move
-(log) and projection_sd (log), missing_prints, book_mid, size_factor; taker_fee and rebate (of it, to us) at the fair
+(log) and projection_sd (log), missing_prints, book_mid; size_factor (of the phase) and size_share_bid, size_share_ask
+(of the tiers' sizes times that, what the limits leave); strike (0: unknown), oracle_price (its last print) and
+reference_price (where the leading venue puts it) in the oracle's currency, distance_sd (of the expected settlement from
+the strike, in standard deviations); taker_fee and rebate (of it, to us) at the fair
 value; pin_risk_gross (the pin-risk floor if takers paid no fee: gamma_danger judges this one); fill_rate_per_s and
 fill_decay_per_usd in force (fitted once there is a fit, else configured); expected_usd_per_s (what all standing layers
 earn on that curve, after impact and rebate); reward_score (of all standing layers, in shares; 0 without a program).
@@ -73,7 +76,7 @@ MARKET = np.dtype(
         ("fitted_decay_per_usd", np.float64),
         ("call_shares", np.float64),
         ("put_shares", np.float64),
-        ("disagrees_since_ns", np.int64),
+        ("agreed_ns", np.int64),  # when value and book last agreed, or were excused; 0: never
     ]
 )
 
@@ -180,6 +183,12 @@ _SCALARS: tuple[str, ...] = (
     "missing_prints",
     "book_mid",
     "size_factor",
+    "size_share_bid",
+    "size_share_ask",
+    "strike",
+    "oracle_price",
+    "reference_price",
+    "distance_sd",
     "fill_rate_per_s",
     "fill_decay_per_usd",
     "expected_usd_per_s",

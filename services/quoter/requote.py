@@ -81,7 +81,7 @@ def requote(
     if market["ticks_per_dollar"] > 0:
         delta_per_log = write_value(market, windows, venue, config, quote, now_ns, has_venue, lead_s)
     if math.isnan(delta_per_log):
-        market["disagrees_since_ns"] = 0  # no value, no opinion to disagree with
+        excuse(market, now_ns)  # no value, no opinion to disagree with
         return
     is_fitted = write_terms(market, config, quote, has_flow)
     write_skews(market, config, quote, delta_per_log, has_regime)
@@ -128,12 +128,13 @@ def write_value(
     if not variance_s >= 0.0:
         return math.nan
     model_value, slope, variance = digital_value(mean, sensitivity, variance_s, averaged, sigma, 0.0, kurtosis, below_s)
-    fair_value, ref_sd, move, projected = model_value, 0.0, 0.0, False
+    fair_value, ref_sd, ref_log, projected = model_value, 0.0, oracle_log, False
     if has_venue and config["use_oracle_projection"] == 1:
-        ref_log, error, projected = project_oracle(
+        led_log, error, projected = project_oracle(
             venue, config["basis_drift_per_sqrt_s"], config["prints_to_warm"], now_ns, lead_s
         )
         if projected:
+            ref_log = led_log
             quote_age_s = max(now_ns - venue[0]["ts_ns"], 0) * 1e-9  # over which the venue may have moved unseen
             ref_sd = math.sqrt(error * error + sigma * sigma * quote_age_s)
             ref_ns = max(now_ns + int(lead_s * 1e9), oracle_ns)
@@ -145,7 +146,6 @@ def write_value(
             fair_value, slope, variance = digital_value(
                 mean, sensitivity, variance_s, averaged, sigma, ref_sd * ref_sd, kurtosis, below_s
             )
-            move = ref_log - oracle_log
     diffused_share = sigma * sigma * variance_s / variance if variance > 0.0 else 0.0
     fair_sd = value_error(mean, slope, sensitivity, diffused_share, market["sigma_error"], ref_sd)
     quote["is_projected"] = 1.0 if projected else 0.0
@@ -161,7 +161,11 @@ def write_value(
     quote["delta_per_bp"] = slope * sensitivity * 1e-4
     quote["spot_weight"] = sensitivity
     quote["oracle_age_s"] = (now_ns - oracle_ns) * 1e-9
-    quote["projection_move"] = move
+    quote["projection_move"] = ref_log - oracle_log
+    quote["strike"] = math.exp(strike_log) if strike_known else 0.0
+    quote["oracle_price"] = math.exp(oracle_log)
+    quote["reference_price"] = math.exp(ref_log)
+    quote["distance_sd"] = mean / math.sqrt(variance) if variance > 0.0 else 0.0
     quote["projection_sd"] = ref_sd
     quote["missing_prints"] = missing
     quote["book_mid"] = market["book_mid"]
@@ -346,26 +350,34 @@ def write_factors(
 
 
 @kernel
+def excuse(market: Record, now_ns: int) -> None:
+    """Value and book need not agree now: what they had agreed before stays true. Who never agreed is not excused."""
+    if market["agreed_ns"] > 0:
+        market["agreed_ns"] = now_ns
+
+
+@kernel
 def write_disagreement(
     market: Record, venue: State, config: Record, quote: Record, now_ns: int, has_venue: bool
 ) -> None:
-    """Step 6: has the book disagreed with the fair value for too long? A spot that just moved excuses it.
+    """Step 6: is the last agreement of book and fair value too long ago? A spot that just moved excuses them.
 
-    One value or book within the limit ends it at once.
+    One value or book within the limit is an agreement. Before the first one there is no patience: a strike or a price
+    that is wrong from the start must never be quoted.
     """
     disagrees = False
     far = abs(quote["fair_value"] - market["book_mid"]) > config["max_model_mid_disagreement"]
-    if market["book_mid"] > 0.0 and far:
-        moved = False
+    if market["book_mid"] <= 0.0:
+        excuse(market, now_ns)
+    elif not far:
+        market["agreed_ns"] = now_ns
+    else:
         if has_venue:
             before = log_mid_at(venue, now_ns - _MOVE_HORIZON_NS)
             horizon_sd = quote["sigma"] * math.sqrt(_MOVE_HORIZON_NS * 1e-9)
-            moved = abs(venue[0]["log_mid"] - before) > config["spot_move_sigmas"] * horizon_sd  # False when NaN
-        if moved or market["disagrees_since_ns"] == 0:
-            market["disagrees_since_ns"] = now_ns
-        disagrees = (now_ns - market["disagrees_since_ns"]) * 1e-9 > config["disagreement_patience_s"]
-    else:
-        market["disagrees_since_ns"] = 0
+            if abs(venue[0]["log_mid"] - before) > config["spot_move_sigmas"] * horizon_sd:  # False when NaN
+                excuse(market, now_ns)
+        disagrees = (now_ns - market["agreed_ns"]) * 1e-9 > config["disagreement_patience_s"]
     quote["disagrees"] = 1.0 if disagrees else 0.0
 
 
@@ -388,8 +400,13 @@ def write_ladder(market: Record, config: Record, quote: Record, allow_bid: bool,
     ask_limit = max(market["best_bid"] + 1, 1)
     bid_ticks, bid_sizes = quote["bid_ticks"], quote["bid_sizes"]
     ask_ticks, ask_sizes = quote["ask_ticks"], quote["ask_sizes"]
-    layer_sizes(sizes, tiers, size_factor, bid_room if allow_bid else 0.0, min_size, bid_sizes)
-    layer_sizes(sizes, tiers, size_factor, ask_room if allow_ask else 0.0, min_size, ask_sizes)
+    bid_shares = layer_sizes(sizes, tiers, size_factor, bid_room if allow_bid else 0.0, min_size, bid_sizes)
+    ask_shares = layer_sizes(sizes, tiers, size_factor, ask_room if allow_ask else 0.0, min_size, ask_sizes)
+    wanted = 0.0
+    for layer in range(tiers):
+        wanted += sizes[layer] * size_factor
+    quote["size_share_bid"] = bid_shares / wanted if wanted > 0.0 else 0.0
+    quote["size_share_ask"] = ask_shares / wanted if wanted > 0.0 else 0.0
     bid_credit = reward_credit(market, config, quote, 1, bid_limit, bid_sizes[0])
     ask_credit = reward_credit(market, config, quote, -1, ask_limit, ask_sizes[0])
     quote["bid_layers"] = build_side(

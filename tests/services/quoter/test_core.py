@@ -283,10 +283,23 @@ def test_a_disagreement_with_a_book_in_doubt_does_not_use_up_the_patience() -> N
 
 
 def test_a_spot_that_just_moved_ends_a_halt_for_disagreement() -> None:
-    scene = Scene(book=(56, 58))
+    scene = Scene()
+    assert scene.latest().reasons == ()
+    scene.call_bid, scene.call_ask = 56, 58
+    scene.run(3.0)
     assert "model_market_disagreement" in scene.latest().reasons
     scene.spot = moneyness(-4.0)
     assert "model_market_disagreement" not in scene.say(scene.quote())[-1].reasons
+
+
+@pytest.mark.parametrize("mid", [42, 57, 80, 97])
+def test_before_value_and_book_ever_agreed_there_is_no_patience(mid: int) -> None:
+    """However far apart they are: a strike that is wrong from the start makes the value certain, and wrong."""
+    scene = Scene(book=(mid - 1, mid + 1))
+    assert not any(quotes.call or quotes.put for quotes in scene.published)
+    scene.say(scene.quote())
+    assert "model_market_disagreement" in scene.latest().reasons
+    assert not any(quotes.call or quotes.put for quotes in scene.published)
 
 
 @pytest.mark.parametrize(

@@ -243,11 +243,36 @@ def test_every_layer_has_a_column_with_its_price_and_size() -> None:
     quoted = quotes(**SCENES["eight tiers"])
     assert len(quoted.call) == 2 * MAX_TIERS
     text = str(explain(quoted))
-    headings = [line.split() for line in text.splitlines() if line.startswith(("CALL ", "PUT "))]
-    assert [len(heading) for heading in headings] == [1 + 2 * MAX_TIERS] * 4  # bids and asks of each, `bid 0` two words
+    headings = [line.split() for line in text.splitlines() if line.startswith("CALL  ")]
+    assert [len(heading) for heading in headings] == [1 + 2 * MAX_TIERS] * 2  # bids and asks, `bid 0` two words
     priced = [line.split()[2:] for line in text.splitlines() if line.startswith("= price")]
     shown = [float(price) for prices in priced for price in prices]
-    assert shown == [layer.price for layer in (*quoted.call, *quoted.put)]
+    assert shown == [layer.price for layer in quoted.call]
+    mirrored = text[text.index("PUT is the mirror") :].replace("\n", " ")
+    assert all(f"{layer.side} {layer.price:g} x {layer.size:g}" in mirrored for layer in quoted.put)
+
+
+def test_the_situation_is_told_first() -> None:
+    """Strike, prices, distance and volatility: what the model value can be checked with."""
+    quoted = quotes(spot=moneyness(1.0))
+    text = str(explain(quoted))
+    facts = quoted.breakdown
+    (line,) = [each for each in text.splitlines() if each.startswith("strike ")]
+    assert f"strike {facts['strike']:,.2f}, oracle {facts['oracle_price']:,.2f}" in line
+    assert line.endswith(f"{facts['distance_sd']:+.2f} sd")
+    assert facts["reference_price"] == pytest.approx(facts["strike"] * math.exp(1e-4), rel=1e-6)
+    assert "volatility 51 % a year" in text
+    best = [next(layer.price for layer in quoted.call if layer.side == side) for side in ("bid", "ask")]
+    assert f"CALL at {best[0]:g} / {best[1]:g}, {100 * (best[1] - best[0]):.1f} cents apart" in text
+
+
+def test_sizes_that_are_not_the_configured_ones_are_explained() -> None:
+    """The default tiers together exceed the default limit."""
+    told = explain(quotes())
+    assert told.size_shares == pytest.approx((0.588, 0.588), abs=0.01)
+    assert "59 % of the CALL bids' and 59 % of the CALL asks' shares fit" in str(told)
+    roomy = MMConfig(max_inventory_imbalance=1000.0)
+    assert "shares fit" not in str(explain(quotes(config=roomy)))
 
 
 def test_a_trader_finds_what_decided_in_the_table() -> None:

@@ -98,7 +98,7 @@ def test_a_technique_changes_no_quote_outside_its_reach(technique: str) -> None:
 def test_a_technique_changes_no_part_of_the_story_but_its_own(technique: str, owned: set[str]) -> None:
     """The layers follow from the story: half-spreads, rounding and what the ladder earns may change with any part."""
     followed = {"half_spread", "half_spread_1", "half_spread_2", "half_spread_3", "expected_usd_per_s"}
-    followed |= {f"{part}_{side}" for part in ("rounding", "post_only") for side in ("bid", "ask")}
+    followed |= {f"{part}_{side}" for part in ("rounding", "post_only", "size_share") for side in ("bid", "ask")}
     scenario = SCENARIOS[technique][0]
     common: dict[str, Any] = {"max_model_mid_disagreement": 0.5}
     on = latest(MMConfig(**common), scenario)
