@@ -45,7 +45,7 @@ def main() -> int:
     if chosen.json:
         chosen.json.write_text(json.dumps(figures, indent=1))
     for row in missed:
-        console.print(f"[red]target missed[/] ({os.getloadavg()[0]:.1f} other processes busy on average): {row}")
+        console.print(f"[red]target missed[/] (load average {os.getloadavg()[0]:.1f}): {row}")
     return int(bool(missed))
 
 
