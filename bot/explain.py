@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -42,7 +42,7 @@ class Standing:
         ts_ns = quotes.ts_event_ns
         self.first_ns = min(self.first_ns, ts_ns)
         if ts_ns >= self.last_ns:
-            self.last_ns, self.lease_end_ns = ts_ns, quotes.valid_until_ns
+            self.last_ns, self.lease_end_ns = ts_ns, max(ts_ns, quotes.valid_until_ns)
         is_later = self.quotes is None or ts_ns >= self.quotes.ts_event_ns
         if is_later and (at_ns is None or ts_ns <= at_ns):
             self.quotes = quotes
@@ -167,20 +167,20 @@ def _of_bus(path: Path, unreadable: Unreadable) -> Iterator[QuoteSet]:
 
 
 def _of_journal(path: Path, unreadable: Unreadable) -> Iterator[QuoteSet]:
-    start = f'{{"topic":"{_TOPIC}'.encode()
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.startswith(start):
+            if _TOPIC.encode() not in line:
                 continue
             try:
-                yield _of_line(line)
+                named: dict[str, object] = msgspec.json.decode(line, type=dict[str, object])
+                if str(named.get("topic", "")).startswith(_TOPIC):
+                    yield _of_fields(named)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 unreadable.note(f"line {number}: {error}")
             except KeyError as error:
                 unreadable.note(f"line {number}: no {error}: replay the recording again with this version")
 
 
-def _of_line(line: bytes) -> QuoteSet:
+def _of_fields(named: Mapping[str, object]) -> QuoteSet:
     """A line of a journal names the fields; a message is an array. Raises MsgspecError, and KeyError for a field."""
-    named: dict[str, object] = msgspec.json.decode(line, type=dict[str, object])
     return msgspec.convert([QuoteSet.__name__, *(named[name] for name in _FIELDS)], QuoteSet)

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 MAX_TIERS = 8
+MIN_ORDER_SHARES = 5.0  # the least that the venue takes; a period that asks for more says so
 
 Dollars = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 Shares = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -266,6 +267,13 @@ class MMConfig(_Model):
 
     techniques: Techniques = Field(default=Techniques(), description="one switch a technique")
 
+    def __init__(self, **settings: Any) -> None:
+        """The defaults with these settings. Raises ConfigError naming the field, and the right name if it is misspelt."""
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise ConfigError("\n".join(_explain(detail, {}) for detail in error.errors())) from error
+
     @field_validator("tier_sizes", "tier_spreads")
     @classmethod
     def _a_few_tiers(cls, tiers: tuple[float, ...]) -> tuple[float, ...]:
@@ -275,6 +283,13 @@ class MMConfig(_Model):
             raise ValueError("every tier must be above 0")
         if any(later < earlier for earlier, later in itertools.pairwise(tiers)):
             raise ValueError(f"tiers must ascend, innermost first: {sorted(tiers)}")
+        return tiers
+
+    @field_validator("tier_sizes")
+    @classmethod
+    def _tradable_tiers(cls, tiers: tuple[float, ...]) -> tuple[float, ...]:
+        if min(tiers) < MIN_ORDER_SHARES:
+            raise ValueError(f"the venue takes no order under {MIN_ORDER_SHARES:g} shares: raise every tier to that")
         return tiers
 
     @field_validator("tier_spreads")

@@ -88,3 +88,11 @@ def phase_at(ts_ns: int, *, start_ns: int, end_ns: int) -> PhaseName:
 def opposite(outcome: Outcome) -> Outcome:
     """The other outcome."""
     return "PUT" if outcome == "CALL" else "CALL"
+
+
+_CANDLE_LENGTHS_S = (3600, 86_400)
+
+
+def settles_by_candle(series: Series) -> bool:
+    """Whether the venue settles this length by a candle of an exchange (hourly and daily), not by the oracle."""
+    return series.length_s in _CANDLE_LENGTHS_S

@@ -86,8 +86,12 @@ def decay_error(mean_excess: float, tick_size: float, sweeps: float) -> float:
 
 @kernel
 def rate_per_s(sweeps: float, watched_s: float, decay: float, nearest: float) -> float:
-    """A = n / T exp(k d0), per second at the mid; NaN without time."""
-    return sweeps / watched_s * math.exp(decay * nearest) if watched_s > 0.0 else math.nan
+    """A = n / T exp(k d0), per second at the mid; NaN without time.
+
+    Nobody has seen a fill nearer than d0: beyond one decay length (k d0 = 1) nothing is extrapolated, so a wide book
+    does not promise fills by the hundred.
+    """
+    return sweeps / watched_s * math.exp(min(decay * nearest, 1.0)) if watched_s > 0.0 else math.nan
 
 
 @kernel

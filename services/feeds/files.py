@@ -41,7 +41,7 @@ from services.feeds.parsing import (
     is_price,
 )
 from services.feeds.protocol import Act, Publish
-from shared.market import Series
+from shared.market import Series, settles_by_candle
 from shared.messages import Outcome, OutcomeBook, Period, SettlementRule, SpotQuote, StrikeState
 
 VENUE = "files"
@@ -58,12 +58,16 @@ LARGEST_FILE_BYTES = 1 << 20
 
 
 class FileAssumptions(NamedTuple):
-    """What the files do not say. `size` stands for every size; `tick_size` until a finer price is seen."""
+    """What the files do not say. `size` stands for every size; `tick_size` until a finer price is seen.
+
+    `settlement` None: the average of the oracle, for every length but an hour and a day, which the venue settles by an
+    exchange's candle: those are refused unless the rule is named.
+    """
 
     size: float = 1.0
     tick_size: float = 0.01
     min_size_shares: float = 5.0
-    settlement: SettlementRule = "twap"
+    settlement: SettlementRule | None = None
     twap_lookback_s: int = 60
     trust_strike: bool = False
     fee_rate: float = 0.07
@@ -119,6 +123,9 @@ class FilesFeed:
         self._series = series
         self._assumptions = assumptions or FileAssumptions()
         self._tick = Decimal(str(self._assumptions.tick_size))
+        named = self._assumptions.settlement
+        self._settlement: SettlementRule = named or "twap"
+        self._refusal = "candle_market" if named is None and settles_by_candle(series) else None
         self._followed = {name: _Followed() for name in FILE_NAMES}
         self._oracle = OracleStream(series.asset, "spot", history_s=HISTORY_S)
         self._period: _FilePeriod | None = None
@@ -269,8 +276,8 @@ class FilesFeed:
                 condition_id="",
                 start_ns=period.start_s * NS_PER_S,
                 end_ns=(period.start_s + self._series.length_s) * NS_PER_S,
-                settlement=assumed.settlement,
-                twap_lookback_s=assumed.twap_lookback_s if assumed.settlement == "twap" else 0,
+                settlement=self._settlement,
+                twap_lookback_s=assumed.twap_lookback_s if self._settlement == "twap" else 0,
                 strike=period.strike,
                 strike_state=state,
                 strike_source=period.reason,
@@ -285,7 +292,7 @@ class FilesFeed:
                 rewards_min_shares=None,
                 rewards_max_spread=None,
                 version="file",
-                refusal=None,
+                refusal=self._refusal,
             )
         )
 

@@ -41,8 +41,10 @@ class FeedSettings(StrictSettings):
     )
     files_dir: Path = Field(default=Path("feeds"), description="Folder of the JSON files of other collectors.")
     files_size: float = Field(default=1.0, gt=0.0, description="Size assumed for every price in those files.")
-    files_settlement: Literal["twap", "spot"] = Field(
-        default="twap", description="Rule that the market of those files settles by."
+    files_settlement: Literal["twap", "spot"] | None = Field(
+        default=None,
+        description="Rule that the market of those files settles by; unset: twap, and markets of an hour or a day, which"
+        " settle by an exchange's candle, are refused.",
     )
     files_trust_strike: bool = Field(
         default=False,

@@ -243,7 +243,7 @@ def _layer_stories(quotes: QuoteSet, value: ValueStory | None, spread: SpreadSto
     for outcome, ladder in ladders:
         for layer in ladder:
             terms: tuple[Term, ...] = ()
-            if value is not None and spread is not None:
+            if value is not None and spread is not None and quotes.tick_size > 0.0:
                 is_call = outcome == "CALL"
                 side: Side = layer.side if is_call else "ask" if layer.side == "bid" else "bid"
                 price = layer.price if is_call else 1.0 - layer.price

@@ -40,7 +40,8 @@ def layer_sizes(
     """Whole-share sizes of the layers into `sizes`; returns their sum, never above `room`.
 
     Sizes are the tiers times the phase's factor; when all of them together exceed the room they shrink in proportion,
-    so that the inner layers survive. None is under the minimum size: what room is left goes to the inner layers first.
+    so that the inner layers survive. None is under the minimum size: what the phase or the room leaves below that
+    goes to the inner layers first, and the outer ones stay away.
     """
     wanted = 0.0
     for layer in range(count):
@@ -51,7 +52,7 @@ def layer_sizes(
         return 0.0
     scale = min(1.0, room / wanted)
     least = math.ceil(min_size)
-    left = math.floor(room)
+    left = math.floor(min(room, wanted) + 1e-9)
     total = 0.0
     for layer in range(count):
         size = max(math.floor(tiers[layer] * size_factor * scale + 1e-9), least)

@@ -211,8 +211,8 @@ def write_skews(market: Record, config: Record, quote: Record, delta_per_log: fl
                 value_sd_per_sqrt_s * value_sd_per_sqrt_s,
                 tau_s,
                 config["inventory_skew_factor"],
-                quote["fill_rate_per_s"],
-                quote["fill_decay_per_usd"],
+                config["fill_rate_per_s"],
+                config["fill_decay_per_usd"],
                 config["tier_sizes"][0],
                 config["max_inventory_skew"],
             )

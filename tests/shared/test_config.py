@@ -71,6 +71,7 @@ def test_a_json_file_is_read_too(tmp_path: Path) -> None:
         ("pin_risk_z=11", "pin_risk_z"),
         ("tier_sizes=[50,100]", "one of each per tier"),
         ("tier_sizes=[0,1,2,3]", "tier_sizes"),
+        ("tier_sizes=[4,50,100,200]", "no order under 5 shares"),
         ("max_inventory_imbalance=5000", "must not exceed max_position_size"),
         ("gamma_zone_limit=0.2", "half-spread"),
         ("base_spread", "must be written key=value"),
@@ -116,3 +117,10 @@ def test_a_configuration_does_not_change_and_its_hash_tells_it_from_another() ->
         config.base_spread = 0.5
     assert config_hash(config) == config_hash(load_config())
     assert config_hash(config) != config_hash(load_config("scalping"))
+
+
+def test_a_misspelt_setting_in_python_is_told_the_right_one_too() -> None:
+    with pytest.raises(ConfigError, match="unknown setting 'base_sprad': did you mean base_spread"):
+        MMConfig(base_sprad=0.02)  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match="base_spread = 5"):
+        MMConfig(base_spread=5)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -212,3 +212,22 @@ def test_the_assumptions_are_what_the_settings_say() -> None:
     assert (period.market, period.settlement, period.twap_lookback_s) == ("eth-5m", "spot", 0)
     (quote,) = published(feed.on_file("bybit.json", contents(price=3000.0), NOW), SpotQuote)
     assert quote.ask_size == 7.0
+
+
+@pytest.mark.parametrize(
+    ("series", "settlement", "refusal"),
+    [
+        ("btc-15m", None, None),
+        ("btc-4h", None, None),
+        ("btc-1h", None, "candle_market"),
+        ("btc-24h", None, "candle_market"),
+        ("btc-1h", "twap", None),
+    ],
+)
+def test_a_market_that_settles_by_a_candle_is_refused_unless_its_rule_is_named(
+    series: str, settlement: Literal["twap", "spot"] | None, refusal: str | None
+) -> None:
+    feed = FilesFeed(Series.parse(series), assumptions=FileAssumptions(settlement=settlement))
+    acts = feed.on_file("chainlink.json", contents(price=80_000.0, strike=80_000.0), NOW)
+    (period,) = published(acts, Period)
+    assert period.refusal == refusal

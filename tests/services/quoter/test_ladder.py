@@ -88,3 +88,9 @@ def test_a_credit_brings_the_innermost_layer_nearer_and_no_other() -> None:
         build_side(0.5, spreads, credit, 2, 0.01, 100, 1, 99, ticks, sizes)
         placed.append(ticks[:2].tolist())
     assert placed == [[44.0, 42.0], [46.0, 42.0]]
+
+
+def test_a_phase_factor_caps_the_shares_whatever_the_minimum_size() -> None:
+    sizes = np.zeros(4)
+    total = layer_sizes(np.array([6.0, 6.0, 6.0, 6.0]), 4, 0.5, 1000.0, 5.0, sizes)  # half of 24
+    assert (total, sizes.tolist()) == (10.0, [5.0, 5.0, 0.0, 0.0])

@@ -28,7 +28,7 @@ from services.quoter.requote import phase_index, requote
 from services.quoter.rewards import layer_score, taker_fee, two_sided_score
 from services.quoter.spread import pin_risk_floor
 from services.quoter.tiers import profit_rate
-from shared.config import MAX_TIERS, PRESETS, MMConfig, load_config
+from shared.config import MAX_TIERS, PRESETS, MMConfig, Techniques, load_config
 from shared.digital import observe_print, open_window
 from shared.kernel import State
 from shared.market import phase_at
@@ -152,7 +152,7 @@ configs = st.builds(
     ),
     preset=st.sampled_from(sorted(PRESETS)),
     mode=st.sampled_from(["logit", "linear"]),
-    sizes=st.lists(st.floats(1.0, 800.0), min_size=1, max_size=MAX_TIERS),
+    sizes=st.lists(st.floats(5.0, 800.0), min_size=1, max_size=MAX_TIERS),
     gamma=st.just(0.0) | st.floats(1e-9, 0.05),
     tier_mode=st.sampled_from(["fitted", "preset"]),
     credit=st.sampled_from([0.0, 0.01, 0.04]),
@@ -547,15 +547,27 @@ def test_without_a_fit_or_when_told_so_the_tiers_are_the_configured_ones(
     assert halves == pytest.approx([answer["half_spread"] * tier / 0.01 for tier in config.tier_spreads])
 
 
-def test_the_inventory_rule_uses_the_fitted_curve_once_there_is_one() -> None:
-    state: dict[str, Any] = {"now_s": 300.0, "log_price": STRIKE_LOG, "call_shares": 200.0}
+@pytest.mark.parametrize("rate", [0.01, 1.0, 700.0])
+@pytest.mark.parametrize("decay", [5.0, 60.0, 300.0])
+def test_no_fitted_curve_takes_the_inventory_skew_away(rate: float, decay: float) -> None:
+    """A fit to small sweeps promises fills of whole lots that never come: leaning on it is the user's own number."""
+    state: dict[str, Any] = {"now_s": 300.0, "log_price": STRIKE_LOG, "call_shares": 400.0}
     config = MMConfig(tier_mode="preset")
     assumed = quote_of(config, **state)
-    same = quote_of(config, **state, fitted_rate_per_s=0.05, fitted_decay_per_usd=60.0)
-    busy = quote_of(config, **state, fitted_rate_per_s=1.0, fitted_decay_per_usd=60.0)
-    assert assumed["inventory_skew"] == same["inventory_skew"]
-    assert assumed["inventory_skew"] < busy["inventory_skew"] < 0.0  # what fills soon need not be leaned on
-    assert (assumed["fill_rate_per_s"], busy["fill_rate_per_s"]) == (0.05, 1.0)
+    fitted = quote_of(config, **state, fitted_rate_per_s=rate, fitted_decay_per_usd=decay)
+    assert assumed["inventory_skew"] == fitted["inventory_skew"] < -0.01
+    assert fitted["fill_rate_per_s"] == rate
+
+
+def test_an_oracle_that_is_not_projected_widens_and_lags() -> None:
+    state: dict[str, Any] = {"now_s": 300.0, "log_price": STRIKE_LOG}
+    config = MMConfig(techniques=Techniques(fees=False))
+    projected, alone = quote_of(config, **state), quote_of(config, **state, has_venue=False)
+    assert (projected["is_projected"], alone["is_projected"]) == (1.0, 0.0)
+    assert alone["factor_inputs"] == pytest.approx(config.missing_input_factor * projected["factor_inputs"])
+    lags_s = (config.cancel_latency_s + config.feed_lag_s, config.default_lead_s)
+    ratio = alone["floor_pin_risk"] / projected["floor_pin_risk"]
+    assert ratio == pytest.approx(math.sqrt(sum(lags_s) / lags_s[0]), rel=0.01)
 
 
 def test_the_ladder_tells_what_it_expects_to_earn() -> None:
