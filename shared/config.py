@@ -268,7 +268,7 @@ class MMConfig(_Model):
     techniques: Techniques = Field(default=Techniques(), description="one switch a technique")
 
     def __init__(self, **settings: Any) -> None:
-        """The defaults with these settings. Raises ConfigError naming the field, and the right name if it is misspelt."""
+        """The defaults with these settings. ConfigError names the field, and the right name if it is misspelt."""
         try:
             super().__init__(**settings)
         except ValidationError as error:

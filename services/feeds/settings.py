@@ -43,8 +43,8 @@ class FeedSettings(StrictSettings):
     files_size: float = Field(default=1.0, gt=0.0, description="Size assumed for every price in those files.")
     files_settlement: Literal["twap", "spot"] | None = Field(
         default=None,
-        description="Rule that the market of those files settles by; unset: twap, and markets of an hour or a day, which"
-        " settle by an exchange's candle, are refused.",
+        description="Rule that the market of those files settles by; unset: twap, and markets of an hour or a day,"
+        " which settle by an exchange's candle, are refused.",
     )
     files_trust_strike: bool = Field(
         default=False,
