@@ -7,9 +7,11 @@ import msgspec
 from services.quoter.action import RULES
 from shared.messages import Action, Execution, Layer, Outcome, PhaseName, RegimeName, Side, VolatilityBasis
 
-INPUT_UNUSABLE = "input_unusable"
+INPUT_UNUSABLE = "input_unusable"  # the library's own
 MEANING: dict[str, str] = {rule.label: rule.meaning for rule in RULES} | {
-    INPUT_UNUSABLE: "something that the state names could not be read, or is too old; see problems",
+    "oracle_missing": "there is no price of the settlement source; see problems",
+    "spot_missing": "there is no exchange's quote; see problems",
+    "book_missing": "there is no book of this period for CALL, PUT or both; see problems",
 }
 
 
@@ -51,8 +53,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last quotes are what they are.
 
     `reasons` maps each reason for the action to its meaning, worst first; `input_unusable` is the library's own, the
-    others are those of `services.quoter.action`. `breakdown` is the additive story of the number (see
-    `services/quoter/records.py`). `fair_value` and its band are None when there is none. `volatility_basis` says what
+    others are those of `services.quoter.action`. `problems` names what is wrong with the input, and what is required
+    and not there. `breakdown` is the additive story of the number (see `services/quoter/records.py`). `fair_value` and
+    its band are None when there is none, as without a strike. `volatility_basis` says what
     the volatility rests on (None: nothing was said of it), `volatility_note` says it in words.
     """
 

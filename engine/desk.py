@@ -16,11 +16,13 @@ from typing import NamedTuple
 import msgspec
 
 from backtest.session import Session
+from engine.answers import INPUT_UNUSABLE
 from engine.patient_quoter import PatientQuoter
-from engine.state import MarketState, OptionBook, OracleTick, PeriodBounds, SpotTop, ticks_of
+from engine.state import AHEAD_NS, MarketState, OptionBook, OracleTick, PeriodBounds, SpotTop, ticks_of
 from engine.volatility import AssumedVolatility
 from services.analyzers.core import KINDS, AnalyzerCore
 from services.feeds.files import FARTHEST_STRIKE
+from services.quoter.action import decide
 from services.quoter.core import CLOCK_SLACK_NS
 from services.quoter.inputs import LimitsNs
 from shared.config import MMConfig
@@ -43,11 +45,15 @@ from shared.messages import (
     TradeSide,
     Volatility,
 )
+from shared.projection import Config as ProjectionConfig
+from shared.projection import project_oracle
 
 REPEAT_NS = NS_PER_S
 ORACLE_VENUE, BOOK_VENUE = "chainlink", "polymarket"
 OUTCOMES: tuple[Outcome, ...] = ("CALL", "PUT")
 _PERIODS_KEPT = 8
+SHARE_DIGITS, SMALLEST_SHARE = 6, 1e-6  # the venue's tokens have six decimals
+_PRINTS_TO_WARM = ProjectionConfig().prints_to_warm  # as the quoter's
 _AT_EVERY_MOVE = 1e9  # sets a second: who asks is answered; the limit is for a bus
 
 MarketPrice = SpotQuote | OraclePrice | OutcomeBook
@@ -97,7 +103,9 @@ class Desk:
         """Cores that know nothing, and nothing told to them."""
         name = self.series.name
         cores: dict[str, Core] = {kind: AnalyzerCore(kind, [name], self._config) for kind in KINDS}
-        self.volatility = AssumedVolatility(cores["volatility"], self._config, name)
+        self.volatility = AssumedVolatility(
+            cores["volatility"], self._config, name, is_projected=lambda: self._is_projected
+        )
         cores["volatility"] = self.volatility
         self._quoter = cores["quoter"] = PatientQuoter(
             self._config.model_copy(update={"max_value_updates_per_s": _AT_EVERY_MOVE}), [name]
@@ -119,6 +127,16 @@ class Desk:
         if isinstance(message, QuoteSet):
             self._last = message
 
+    @property
+    def _is_projected(self) -> bool:
+        """Whether the quoter projects the oracle's price through the exchange that it last chose."""
+        leading = self._quoter.markets[self.series.name].leading
+        if leading is None or not self._config.techniques.oracle_projection:
+            return False
+        venue = self._quoter.assets[self.series.asset].venues[leading].state
+        *_, is_believed = project_oracle(venue, 0.0, _PRINTS_TO_WARM, self.now_ns, 0.0)
+        return is_believed
+
     # -- a whole state -----------------------------------------------------------------------------------------------
 
     def take_state(self, state: MarketState, positions: Mapping[str, float] | None) -> Standing:
@@ -127,8 +145,9 @@ class Desk:
         problems = list(state.problems)
         if state.now_ns < self.now_ns - CLOCK_SLACK_NS:
             problems.append(self._restart(state.now_ns))
-        is_refused = bool(state.problems)
         self._catch_up(state.now_ns)
+        given, state = state, self._without_future(state, problems)
+        is_refused = bool(given.problems) or state is not given
         if bounds.slug != self.slug:
             self._open(bounds.slug, bounds.start_ns)
         if positions is not None:
@@ -143,6 +162,7 @@ class Desk:
         for answer in self._quoter.answer(self.now_ns):
             self._session.publish(answer)
         is_refused |= self._name_stale(state, problems)
+        self._name_missing(given, problems)
         return self._judge(bounds, is_refused=is_refused, problems=tuple(problems))
 
     def _catch_up(self, ts_ns: int) -> None:
@@ -159,12 +179,17 @@ class Desk:
         back_s = (self.now_ns - now_ns) / NS_PER_S
         self.now_ns = now_ns
         self._start()
+        self._former_strike = self._strike_before(self.memory.start_ns)
         return f"time went back by {back_s:.1f} s: started afresh, with cold analyzers"
+
+    def _strike_before(self, start_ns: int) -> float | None:
+        """The strike last shown for an earlier period."""
+        before = [each for each in self._memories.values() if each.start_ns < start_ns and each.shown_strike]
+        return max(before, key=lambda each: each.start_ns).shown_strike if before else None
 
     def _open(self, slug: str, start_ns: int) -> None:
         """Another period: its tokens are other tokens."""
-        before = [each for each in self._memories.values() if each.start_ns < start_ns and each.shown_strike]
-        self._former_strike = max(before, key=lambda each: each.start_ns).shown_strike if before else None
+        self._former_strike = self._strike_before(start_ns)
         self.slug = slug
         self.memory = self._memories.setdefault(slug, PeriodMemory(start_ns))
         if len(self._memories) > _PERIODS_KEPT:
@@ -202,8 +227,8 @@ class Desk:
             condition_id="",
             start_ns=bounds.start_ns,
             end_ns=bounds.end_ns,
-            settlement=state.settlement,
-            twap_lookback_s=state.twap_lookback_s if state.settlement == "twap" else 0,
+            settlement=state.rule,
+            twap_lookback_s=state.twap_lookback_s if state.rule == "twap" else 0,
             strike=strike,
             strike_state="PENDING" if strike is None else "PROVEN",
             strike_source=source,
@@ -218,7 +243,7 @@ class Desk:
             rewards_min_shares=None,
             rewards_max_spread=None,
             version="library",
-            refusal=None,
+            refusal="candle_market" if state.is_settled_by_candle else None,
         )
         self._session.publish(self._period)
         self._repeated_ns = 0  # the position is another
@@ -322,6 +347,65 @@ class Desk:
             ask_sizes=tuple(size for _, size in book.asks),
         )
 
+    def _without_future(self, state: MarketState, problems: list[str]) -> MarketState:
+        """The state itself, or one without what is stamped ahead of now, which is named: its age is unknown."""
+        parts: dict[str, OracleTick | OptionBook | SpotTop | None] = {
+            **state.spot,
+            "oracle": state.oracle,
+            "CALL": state.call,
+            "PUT": state.put,
+        }
+        ahead = {
+            name: part.stamp_ns - self.now_ns
+            for name, part in parts.items()
+            if part is not None and part.stamp_ns > self.now_ns + AHEAD_NS
+        }
+        if not ahead:
+            return state
+        for name, ahead_ns in ahead.items():
+            problems.append(f"{name}: stamped {ahead_ns / NS_PER_S:.1f} s ahead of now_ns: check both clocks")
+        return msgspec.structs.replace(
+            state,
+            spot={venue: top for venue, top in state.spot.items() if venue not in ahead},
+            oracle=None if "oracle" in ahead else state.oracle,
+            call=None if "CALL" in ahead else state.call,
+            put=None if "PUT" in ahead else state.put,
+        )
+
+    def _name_missing(self, state: MarketState, problems: list[str]) -> None:
+        """Name what is required and nobody delivers, with the arguments that bring it."""
+        if state.oracle is None and not self._is_delivered(self._oracle_stream):
+            problems.append(_required("oracle: there is no price", "oracle", "chainlink_path"))
+        books: tuple[tuple[Outcome, OptionBook | None], ...] = (("CALL", state.call), ("PUT", state.put))
+        for outcome, book in books:
+            if book is None and not self._is_delivered(self._book_streams[outcome]):
+                name = outcome.lower()
+                problems.append(_required(f"{outcome}: there is no book", name, f"{name}_path"))
+        if not state.spot and not self._has_exchange():
+            problems.append(_required("spot: there is no exchange", "spot", "bybit_path or coinbase_path"))
+
+    def _is_delivered(self, stream: Stream) -> bool:
+        """Whether the caller delivers this stream, in states or events."""
+        return stream in self._live or stream in self._spoken_for
+
+    def _has_exchange(self) -> bool:
+        return any(channel == "SpotQuote" for _, _, channel in (*self._live, *self._spoken_for))
+
+    def _name_absence(self, quotes: QuoteSet) -> QuoteSet:
+        """The set with the reasons of a library: what nobody delivers is missing, not of a feed that is not live."""
+        absent = set()
+        if not self._is_delivered(self._oracle_stream):
+            absent.add("oracle")
+        if not all(map(self._is_delivered, self._book_streams.values())):
+            absent.add("book")
+        if not self._has_exchange():
+            absent.add("spot")
+        known = {f"{name}_{fault}": f"{name}_missing" for name in absent for fault in ("feed_not_live", "stale")}
+        if known.keys().isdisjoint(quotes.reasons):
+            return quotes
+        _, reasons = decide([known.get(label, label) for label in quotes.reasons])
+        return msgspec.structs.replace(quotes, reasons=reasons)
+
     def _name_stale(self, state: MarketState, problems: list[str]) -> bool:
         """Name what is too old; True when it is an exchange's quote, which the quoter alone would pass over."""
         limits, now_ns = self._limits, self.now_ns
@@ -344,21 +428,26 @@ class Desk:
         """The standing set, emptied when the state may not be quoted or the quoter speaks of another period."""
         last = self._last
         assert last is not None  # a quoter answers the first Timer, whatever it knows
+        if last.action == "PULL_QUOTES":
+            last = self._name_absence(last)
         if last.slug == bounds.slug:
             if is_refused and (last.call or last.put or last.action != "PULL_QUOTES"):
                 last = _emptied(last, last.slug, last.reasons)
+            if is_refused:
+                last = msgspec.structs.replace(last, reasons=(INPUT_UNUSABLE, *last.reasons))
             return self._standing(last, is_refused=is_refused, problems=problems)
         reason = "no_period"
         if self.now_ns >= bounds.end_ns:
             reason = "period_ended"
         elif self.now_ns < bounds.start_ns:
             reason = "period_not_open"
-        nothing = msgspec.structs.replace(last, fair_value=None, fair_low=None, fair_high=None, breakdown={})
-        emptied = _emptied(nothing, bounds.slug, (reason,))
+        emptied = _emptied(_without_value(last), bounds.slug, (reason,))
         return self._standing(emptied, is_refused=is_refused, problems=problems)
 
     def _standing(self, quotes: QuoteSet, *, is_refused: bool, problems: tuple[str, ...]) -> Standing:
-        said = self.volatility
+        said, period = self.volatility, self._period
+        if period is not None and period.slug == quotes.slug and period.strike_state != "PROVEN":
+            quotes = _without_value(quotes)  # the quoter's is that of a period whose strike is yet to come
         return Standing(quotes, self.now_ns, self._period, said.said, said.note, is_refused, problems)
 
     # -- single events -----------------------------------------------------------------------------------------------
@@ -382,11 +471,12 @@ class Desk:
 
     def _take_message(self, message: AnyMessage) -> None:
         match message:
-            case Period(role="current") if message.slug != self.slug:
-                self._open(message.slug, message.start_ns)
+            case Period(role="current"):
+                if message.slug != self.slug:
+                    self._open(message.slug, message.start_ns)
+                    self._repeated_ns = 0
                 self._period = message
                 self._session.publish(message)
-                self._repeated_ns = 0
             case FeedStatus():
                 stream = (message.subject, message.venue, message.channel)
                 self._spoken_for.add(stream)
@@ -411,13 +501,13 @@ class Desk:
             fill_id = f"unnamed-{len(memory.fill_ids)}"
         if fill_id in memory.fill_ids:
             return
-        if side == "sell" and size > held:
+        if side == "sell" and size > held + SMALLEST_SHARE:
             raise ValueError(
                 f"size: cannot sell {size:g} {outcome}, only {held:g} are held "
                 "(an ask without inventory is executed as a buy of the other outcome: record that)"
             )
         memory.fill_ids.add(fill_id)
-        memory.shares[outcome] = held + (size if side == "buy" else -size)
+        memory.shares[outcome] = max(round(held + (size if side == "buy" else -size), SHARE_DIGITS), 0.0)
         fill = Fill(
             ts_event_ns=self.now_ns,
             ts_recv_ns=self.now_ns,
@@ -518,6 +608,14 @@ def _received(message: Message) -> int:
 
 def _too_old(name: str, age_ns: int, limit_ns: int) -> str:
     return f"{name}: {age_ns / NS_PER_S:.1f} s old, the limit is {limit_ns / NS_PER_S:g} s: is its collector running?"
+
+
+def _required(what: str, argument: str, path: str) -> str:
+    return f"{what}, and it is required: MarketState({argument}=...), or {path} of create_market_state_from_files"
+
+
+def _without_value(quotes: QuoteSet) -> QuoteSet:
+    return msgspec.structs.replace(quotes, fair_value=None, fair_low=None, fair_high=None, breakdown={})
 
 
 def _emptied(quotes: QuoteSet, slug: str, reasons: tuple[str, ...]) -> QuoteSet:

@@ -7,17 +7,18 @@ period's start cannot know its strike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
+from numbers import Real
 
-from engine.state import MarketState, OptionBook, OracleTick, SpotTop
+from engine.state import AHEAD_NS, START_FROM_S, START_UNTIL_S, MarketState, OptionBook, OracleTick, SpotTop
 from services.feeds.files import FINE_TICK, FileAssumptions, FileContents, Number, decode_contents
 from services.feeds.files import number_of as parse_number
 from services.feeds.files import option_price_of as parse_option_price
 from services.feeds.parsing import DECODE_ERRORS, NS_PER_MS, NS_PER_S, is_price
 from shared.messages import SettlementRule
 
-AHEAD_NS = 5 * NS_PER_S  # a stamp further ahead of our clock says nothing about its age
 _MS_FROM, _MS_UNTIL = 1e11, 1e14  # what can be milliseconds: below it is seconds, above it microseconds
 _ASSUMED = FileAssumptions()
 _COARSE_TICK = Decimal(str(_ASSUMED.tick_size))
@@ -35,7 +36,7 @@ def state_of(
     now_ns: int,
     period_start_timestamp: float,
     market: str,
-    settlement: SettlementRule,
+    settlement: SettlementRule | None,
 ) -> MarketState:
     """The state that these files tell: `files` maps bybit, coinbase, chainlink, call, put to (name, content)."""
     start_s = start_of_timestamp(period_start_timestamp)
@@ -65,11 +66,16 @@ def state_of(
 
 
 def start_of_timestamp(timestamp: float) -> int:
-    """A period's start in Unix seconds, from milliseconds (or from seconds, which cannot be mistaken for them)."""
-    start_s = timestamp / 1000 if timestamp >= _MS_FROM else timestamp
-    if start_s != int(start_s):
-        raise ValueError(f"period_start_timestamp must be milliseconds of a whole second, not {timestamp}")
-    return int(start_s)
+    """A period's start in Unix seconds, from milliseconds. Raises ValueError for anything else."""
+    is_number = isinstance(timestamp, Real) and math.isfinite(timestamp)
+    if not is_number or not START_FROM_S * 1000 <= timestamp < START_UNTIL_S * 1000:
+        raise ValueError(
+            "period_start_timestamp must be milliseconds since 1970, from 2020 to 2100, such as 1791241200000, "
+            f"not {timestamp!r}"
+        )
+    if timestamp % 1000:
+        raise ValueError(f"period_start_timestamp must be milliseconds of a whole second, not {timestamp!r}")
+    return int(timestamp) // 1000
 
 
 class _Reader:
@@ -174,7 +180,7 @@ class _Reader:
 
 def _decode(raw: Raw) -> FileContents:
     if isinstance(raw, FileNotFoundError):
-        raise _RefusedError("the file is not there: is its collector running? Pass None to do without it")
+        raise _RefusedError("the file is not there: is its collector running?")
     if isinstance(raw, OSError):
         raise _RefusedError(f"cannot be read: {raw.strerror or raw}")
     if not raw.strip():

@@ -24,17 +24,19 @@ def create_market_state_from_files(
     period_start_timestamp: float,
     market: str = "btc-15m",
     now_ns: int | None = None,
-    settlement: SettlementRule = "twap",
+    settlement: SettlementRule | None = None,
 ) -> MarketState:
     """What these JSON files say of the period that starts at `period_start_timestamp` (milliseconds since 1970).
 
     `bybit.json`, `coinbase.json`: `price`, `timestamp`; `chainlink.json`: also `strike`; `call.json`, `put.json`:
-    `best_bid`, `best_ask`, `timestamp`. Times in milliseconds; numbers may be texts. A path of None is done without; a
-    file that is named and cannot be used is a problem: it stands in `MarketState.problems`, and nothing is quoted.
-    `now_ns` None reads the clock, once, after the files. What such files do not say (sizes, fees) is assumed as in
+    `best_bid`, `best_ask`, `timestamp`. Times in milliseconds; numbers may be texts. One exchange's path may be None;
+    without the other parts nothing is quoted. A file that is named and cannot be used, also one stamped more than a
+    second ahead of `now_ns`, is a problem: it stands in `MarketState.problems`, and nothing is quoted. `now_ns` None
+    reads the clock, once, after the files. What such files do not say (sizes, fees) is assumed as in
     `services.feeds.files.FileAssumptions`.
 
-    Never raises on what the files hold. Raises ValueError for an unknown market, and when no period of it starts then.
+    Never raises on what the files hold. Raises ValueError for an unknown market, for a start that is not in
+    milliseconds (2020 to 2100), and when no period of the market starts then.
     """
     paths = {
         "bybit": bybit_path,

@@ -22,11 +22,21 @@ class AdvancedMarketMaker:
 
     Deterministic: it reads no clock, so the same calls give the same quotes. It keeps what it learned between calls
     (the analyzers warm up; what is held), so make one object and keep it. It is not thread-safe.
+    The first call in a process takes about half a second, in which the compiled kernels are loaded: make it, with any
+    state, before it matters (after an update also `python -m backtest.warm`, which compiles them).
 
-    `market` is the one that `update` answers for until a state or a period names another.
+    `config`: an `MMConfig`; None: the defaults. `load_config(preset="aggressive", overrides=["base_spread=0.03"])`
+    makes one, and raises a `ConfigError` that suggests the right name for a wrong one; `MMConfig(base_spread=0.03)`
+    itself raises pydantic's `ValidationError`. `market` is the one that `update` answers for until a state or a period
+    names another. Raises TypeError for a `config` of another type, ValueError for an unknown market.
     """
 
     def __init__(self, config: MMConfig | None = None, *, market: str = "btc-15m") -> None:
+        if config is not None and not isinstance(config, MMConfig):
+            raise TypeError(
+                f"config must be an MMConfig, not {type(config).__name__}: MMConfig(base_spread=0.02), or "
+                'load_config(preset="aggressive", overrides=["base_spread=0.03"])'
+            )
         self._config = config or MMConfig()
         self._desks: dict[str, Desk] = {}
         self._desk = self._desk_of(market)
@@ -137,7 +147,9 @@ class AdvancedMarketMaker:
     @staticmethod
     def _decide(standing: Standing) -> Decision:
         quotes, period, now_ns = standing.quotes, standing.period, standing.now_ns
-        labels = (INPUT_UNUSABLE, *quotes.reasons) if standing.is_refused else quotes.reasons
+        labels = quotes.reasons
+        if standing.is_refused and INPUT_UNUSABLE not in labels:
+            labels = (INPUT_UNUSABLE, *labels)
         phase, left_s = quotes.phase, quotes.time_to_expiry_s
         if period is not None:  # the set may stand since a moment ago, or be of another period
             phase = phase_at(now_ns, start_ns=period.start_ns, end_ns=period.end_ns)

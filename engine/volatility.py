@@ -6,20 +6,26 @@ analyzer: what it says is passed on once it is warm, and until then replaced by 
 | `basis` | sigma | `relative_error` |
 |---|---|---|
 | `estimated` | the analyzer's | the analyzer's |
-| `implied` | weighted median of the CALL book's readings of the last 30 s | theirs, with 0.3 beneath it |
+| `implied` | the CALL book's view of the last 30 s and the prior, blended | that of the blend, at least 0.3 |
 | `prior` | `MMConfig.reference_sigma_per_sqrt_s` | 0.5 |
 
-A reading needs a root that is unique and well-conditioned (`services.analyzers.implied_volatility`, 0.3 < |z| < 2.2)
-under the period's own settlement law. It only counts within a factor of 3 of the prior: a free implied volatility
-turns any option price, a stale one too, into the fair value again, so that nothing would be left to disagree with. A
-factor of 3 is two standard deviations of an error of 0.55, hence the prior's 0.5. The quoter calls implied and
-realized volatility far apart at a factor of 1.7, two standard deviations of 0.27, hence the 0.3.
+The blend is in logs, weighted by precision (`services.analyzers.implied_volatility.blend`): the prior's error is 0.5,
+the book's its own, at least 0.3 (0.3 where the analyzer says none), so it weighs at most 0.74. The book only counts
+within a factor of 3 of the prior: a free implied volatility turns any option price, a stale one too, into the fair
+value again, so that nothing would be left to disagree with. A factor of 3 is two standard deviations of an error of
+0.55, hence the prior's 0.5. The quoter calls implied and realized volatility far apart at a factor of 1.7, two
+standard deviations of 0.27, hence the 0.3.
+
+The book's view is the analyzer's, which inverts at the projected oracle price. While the quoter projects nothing it
+may be our own, at the oracle's last print: a book ahead of that print shows as volatility, and the quoter has no
+projection to add the same lead a second time. Readings need a root that is unique and well-conditioned (0.3 < |z| <
+2.2) under the period's own settlement law.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -35,24 +41,27 @@ from shared.market import NS_PER_S
 from shared.messages import AnyMessage, OracleHistory, OraclePrice, OutcomeBook, Period, Volatility, VolatilityBasis
 
 PRIOR_ERROR = 0.5
+LEAST_ERROR = 0.3
 FARTHEST_FROM_PRIOR = 3.0
 TOGETHER_NS = 5 * NS_PER_S  # a book and an oracle price further apart are not of one moment
 REPEAT_NS = NS_PER_S
-READING = config_record(implied_volatility.Config(min_samples=1.0, error_floor=0.3))[
-    0
-]  # as the analyzer's: compiled once
+READING = config_record(implied_volatility.Config(min_samples=1.0))[0]  # as the analyzer's: compiled once
 
 
 class AssumedVolatility:
-    """Implements `shared.core.Core` around the volatility analyzer's core, for one market."""
+    """Implements `shared.core.Core` around the volatility analyzer's core, for one market.
 
-    def __init__(self, analyzer: Core, config: MMConfig, market: str) -> None:
+    `is_projected` says whether the quoter now projects the oracle's price through an exchange.
+    """
+
+    def __init__(self, analyzer: Core, config: MMConfig, market: str, *, is_projected: Callable[[], bool]) -> None:
         self.said: Volatility | None = None
         self.note = "nothing was said of the volatility yet"
         self._analyzer = analyzer
         self._market = market
         self._prior = config.reference_sigma_per_sqrt_s
         self._offset_s = config.window_offset_s
+        self._is_projected = is_projected
         self._estimate: Volatility | None = None
         self._period: Period | None = None
         self._windows: State | None = None
@@ -129,7 +138,14 @@ class AssumedVolatility:
             self._put(self._oracle.ts_event_ns, self._oracle.price)
 
     def _read_market(self) -> None:
-        """Take the CALL book's reading, when book and oracle price are of one moment."""
+        """Take the CALL book's reading at the oracle's print, when the two are of one moment and nothing is projected.
+
+        What was read before a projection is forgotten with it: the lead is in those readings.
+        """
+        if self._is_projected():
+            self._unread = "at the projected price the CALL book has not implied any yet"
+            self._readings[:] = np.zeros((), implied_volatility.STATE)
+            return
         period, book, oracle, windows = self._period, self._book, self._oracle, self._windows
         self._unread = "there is no CALL book of both sides beside an oracle price of the moment"
         if period is None or book is None or oracle is None or windows is None:
@@ -164,14 +180,23 @@ class AssumedVolatility:
             variance_s,
         )
 
-    def _assume(self, now_ns: int) -> Volatility:
+    def _implied(self, now_ns: int) -> tuple[float, float]:
+        """(the CALL book's volatility, its relative error); NaN when there is none."""
+        if self._estimate is not None and self._estimate.implied_per_sqrt_s is not None:
+            return self._estimate.implied_per_sqrt_s, LEAST_ERROR
         implied, error = implied_volatility.read(self._readings[0], READING, now_ns)
+        return implied, max(error, LEAST_ERROR)
+
+    def _assume(self, now_ns: int) -> Volatility:
+        implied, implied_error = self._implied(now_ns)
         is_read = math.isfinite(implied)
         ratio = implied / self._prior
         basis: VolatilityBasis = "implied"
-        assumed = implied
         if is_read and 1.0 / FARTHEST_FROM_PRIOR <= ratio <= FARTHEST_FROM_PRIOR:
-            self.note = f"implied by the CALL book: {ratio:.2f} x the prior"
+            assumed, error = implied_volatility.blend(self._prior, PRIOR_ERROR, implied, implied_error, 1.0)
+            error = max(error, LEAST_ERROR)
+            taken = assumed / self._prior
+            self.note = f"implied by the CALL book: {ratio:.2f} x the prior, blended with it: {taken:.2f} x"
         else:
             basis, assumed, error = "prior", self._prior, PRIOR_ERROR
             why = self._unread

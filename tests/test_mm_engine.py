@@ -4,22 +4,27 @@ import ast
 import json
 import math
 import random
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 import engine.desk
+import engine.volatility
 import examples.one_call
 import examples.quote_loop
+import mm_engine
 from backtest.session import Session, trading_cores
 from engine.patient_quoter import PatientQuoter
 from mm_engine import (
     AdvancedMarketMaker,
+    ConfigError,
     MarketState,
     MMConfig,
     OptionBook,
@@ -29,8 +34,10 @@ from mm_engine import (
     SpotTop,
     Timer,
     create_market_state_from_files,
+    load_config,
 )
 from services.feeds.files import LARGEST_FILE_BYTES
+from shared.digital import normal_cdf, open_window, twap_law
 from shared.market import NS_PER_S, Series
 from shared.messages import (
     AnyMessage,
@@ -41,6 +48,7 @@ from shared.messages import (
     Period,
     Position,
     QuoteSet,
+    SettlementRule,
     SpotQuote,
     Volatility,
 )
@@ -171,17 +179,112 @@ def test_without_now_the_clock_is_read_once(folder: Folder) -> None:
 )
 def test_one_call_says_what_its_volatility_rests_on(price: float, mid: float, basis: str, words: str) -> None:
     mm = AdvancedMarketMaker()
-    assert not is_empty(mm.generate_all_quotes(state(price=price, mid=mid)))
+    is_quoted = not is_empty(mm.generate_all_quotes(state(price=price, mid=mid)))
+    assert is_quoted == ("model_market_disagreement" not in decision_of(mm).reasons) == (0.5 < mid < 0.7)
     decision = decision_of(mm)
     assert decision.volatility_basis == basis
     assert words in decision.volatility_note
     assert words in mm.explain()
 
 
-def test_an_implied_volatility_reproduces_the_price_that_it_came_from() -> None:
+def test_an_implied_volatility_is_blended_with_the_prior_and_both_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    blended, unblended = AdvancedMarketMaker(), AdvancedMarketMaker()
+    blended.generate_all_quotes(state(price=80_090.0, mid=0.63))
+    monkeypatch.setattr(engine.volatility, "PRIOR_ERROR", 1e6)
+    unblended.generate_all_quotes(state(price=80_090.0, mid=0.63))
+    assert decision_of(unblended).fair_value == pytest.approx(0.63, abs=1e-3)  # all of it
+    prior = MMConfig().reference_sigma_per_sqrt_s
+    implied = decision_of(unblended).breakdown["sigma"]
+    weight = (1 / 0.3**2) / (1 / 0.3**2 + 1 / 0.5**2)
+    expected = prior ** (1.0 - weight) * implied**weight
+    decision = decision_of(blended)
+    assert decision.breakdown["sigma"] == pytest.approx(expected, rel=1e-6)
+    assert f"{implied / prior:.2f} x the prior, blended with it: {expected / prior:.2f} x" in decision.volatility_note
+    said = blended._desk.volatility.said
+    assert said is not None
+    gap = math.log(implied / prior)
+    error = math.sqrt(((1 - weight) * 0.5) ** 2 + (weight * 0.3) ** 2 + weight * (1 - weight) * gap**2)
+    assert said.relative_error == pytest.approx(error)
+    assert 0.64 < decision.fair_value < 0.69
+
+
+def test_an_implied_volatility_that_agrees_with_the_prior_is_never_believed_better_than_0_3() -> None:
     mm = AdvancedMarketMaker()
-    mm.generate_all_quotes(state(price=80_090.0, mid=0.66))
-    assert decision_of(mm).fair_value == pytest.approx(0.66, abs=1e-3)
+    mm.generate_all_quotes(state(price=80_090.0, mid=0.70))
+    said = mm._desk.volatility.said
+    assert said is not None
+    assert (said.basis, said.relative_error) == ("implied", 0.3)
+
+
+def perfect_market(seed: int, *, at_s: float, settlement: SettlementRule) -> Iterator[tuple[MarketState, float]]:
+    """States each 0.1 s for 25 s, and CALL's true probability in each.
+
+    The true volatility is the prior, the book stands a tick on either side of the truth, and the oracle prints each
+    second what the exchanges showed 1.5 s before.
+    """
+    config, drawn, lag = MMConfig(), random.Random(seed), 15
+    sigma, start_ns = config.reference_sigma_per_sqrt_s, START_S * NS_PER_S
+    ends_ns = (start_ns, start_ns + 900 * NS_PER_S)
+    windows = np.concatenate(
+        [open_window(end_ns=each, lookback_s=60, offset_s=config.window_offset_s) for each in ends_ns]
+    )
+    logs = [math.log(STRIKE) + sigma * math.sqrt(at_s / 2) * drawn.gauss(0.0, 1.0)]
+    for _ in range(lag + 260):
+        logs.append(logs[-1] + sigma * math.sqrt(0.1) * drawn.gauss(0.0, 1.0))
+    for step in range(250):
+        now_ns = start_ns + round(at_s * NS_PER_S) + step * NS_PER_S // 10
+        log_price, ref_ns = logs[step + lag], now_ns + lag * NS_PER_S // 10
+        mean, variance_s = log_price - math.log(STRIKE), (ends_ns[1] - ref_ns) / NS_PER_S
+        if settlement == "twap":
+            mean, _, variance_s, _ = twap_law(windows, True, math.log(STRIKE), ref_ns, log_price)
+        true = float(normal_cdf(mean / (sigma * math.sqrt(variance_s))))
+        if not 0.03 < true < 0.97:  # out of the reach of such a book
+            return
+        mid, printed = round(true, 2), step - step % 10
+        top = SpotTop(bid=math.exp(log_price), ask=math.exp(log_price), stamp_ns=now_ns)
+        books = {
+            name: OptionBook.top(bid=round(each - 0.01, 2), ask=round(each + 0.01, 2), stamp_ns=now_ns)
+            for name, each in (("call", mid), ("put", 1.0 - mid))
+        }
+        oracle = OracleTick(price=math.exp(logs[printed]), stamp_ns=now_ns - (step - printed) * NS_PER_S // 10)
+        spot = {"bybit": top, "coinbase": top}
+        fields = {"now_ns": now_ns, "oracle": oracle, "spot": spot, "settlement": settlement, **books}
+        yield state(**fields), true
+
+
+@pytest.mark.parametrize("settlement", ["twap", "spot"])
+@pytest.mark.parametrize("at_s", [200.0, 700.0])
+def test_an_implied_volatility_is_no_worse_than_the_prior_where_the_prior_is_true(
+    settlement: SettlementRule, at_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, errors_of_prior = [], []
+    for seed in range(4):
+        mm, unread = AdvancedMarketMaker(), AdvancedMarketMaker()
+        for each, true in perfect_market(seed, at_s=at_s, settlement=settlement):
+            monkeypatch.setattr(engine.volatility, "FARTHEST_FROM_PRIOR", 3.0)
+            mm.generate_all_quotes(each)
+            monkeypatch.setattr(engine.volatility, "FARTHEST_FROM_PRIOR", 1.0)  # nothing read is near enough
+            unread.generate_all_quotes(each)
+            ours, prior = decision_of(mm), decision_of(unread)
+            assert prior.volatility_basis == "prior"
+            if ours.volatility_basis == "implied":
+                errors.append(abs(ours.fair_value - true))
+                errors_of_prior.append(abs(prior.fair_value - true))
+    assert len(errors) > 200
+    assert np.mean(errors) < np.mean(errors_of_prior) + 0.001
+
+
+def test_readings_at_the_unprojected_price_end_with_the_projection() -> None:
+    mm = AdvancedMarketMaker()
+    bases = {}
+    for step in range(30):  # a print with every state: five of them warm the projection
+        mm.generate_all_quotes(state(300.0 + step / 10.0, price=80_090.0, mid=0.63))
+        bases.setdefault("projection_missing" in decision_of(mm).reasons, set()).add(decision_of(mm).volatility_basis)
+    assert bases == {True: {"implied"}, False: {"prior"}}
+    assert "at the projected price" in decision_of(mm).volatility_note
+    for step in range(30, 80):  # five readings of the analyzer's, a second apart
+        mm.generate_all_quotes(state(300.0 + step / 10.0, price=80_090.0, mid=0.63))
+    assert decision_of(mm).volatility_basis == "implied"
 
 
 @pytest.mark.parametrize("stale_mid", [0.51, 0.60, 0.70, 0.80])
@@ -240,7 +343,7 @@ def test_a_file_that_cannot_be_used_empties_the_ladders_and_is_named(
         "missing": None,
         "no_timestamp": {"timestamp": ...},
         "seconds": {"timestamp": START_S + 300},
-        "future": {"timestamp": (START_S + 320) * 1000},
+        "future": {"timestamp": (START_S + 300) * 1000 + 1100},
         "absurd": {priced: -1},
     }
     folder.write(**{name: fields.get(fault, {})})
@@ -273,12 +376,104 @@ def test_what_a_state_does_not_hold_is_not_quoted_without(key: str) -> None:
     assert wanted in decision_of(mm).reasons
 
 
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("oracle", r"oracle: there is no price, and it is required: MarketState\(oracle=...\), or chainlink_path of"),
+        ("call", r"CALL: there is no book, and it is required: MarketState\(call=...\), or call_path of"),
+        ("put", r"PUT: there is no book, and it is required: MarketState\(put=...\), or put_path of"),
+        (
+            "spot",
+            r"spot: there is no exchange, and it is required: MarketState\(spot=...\), or bybit_path or coinbase_",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_required_part_that_is_not_there_is_named_with_what_brings_it(key: str, words: str, is_known: bool) -> None:
+    mm = AdvancedMarketMaker()
+    if is_known:
+        mm.generate_all_quotes(state(299.9))
+        assert decision_of(mm).problems == ()
+    mm.generate_all_quotes(state(**{key: {} if key == "spot" else None}))
+    (problem,) = decision_of(mm).problems
+    assert re.match(words, problem)
+
+
+def test_a_required_file_that_is_not_named_is_a_problem_and_one_of_two_exchanges_is_not(folder: Folder) -> None:
+    folder.write()
+    read = create_market_state_from_files(
+        bybit_path=folder.path / "bybit.json", period_start_timestamp=START_S * 1000, now_ns=NOW_NS
+    )
+    mm = AdvancedMarketMaker()
+    assert is_empty(mm.generate_all_quotes(read))
+    told = " ".join(decision_of(mm).problems)
+    assert [name for name in ("bybit", "chainlink", "call_path", "put_path") if name in told] == [
+        "chainlink",
+        "call_path",
+        "put_path",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("chainlink", "oracle_missing"), ("call", "book_missing"), ("put", "book_missing")],
+)
+def test_a_file_that_vanishes_is_missing_and_no_feed_is_spoken_of(folder: Folder, name: str, missing: str) -> None:
+    mm = AdvancedMarketMaker()
+    for step in range(120):  # until the last price is too old as well
+        now_ns = NOW_NS + step * NS_PER_S // 2
+        folder.write(now_ns, **({} if step == 0 else {name: None}))
+        mm.generate_all_quotes(folder.state(now_ns))
+        reasons = decision_of(mm).reasons
+        assert (missing in reasons) == (step > 0)
+        assert not [label for label in reasons if label.endswith(("_feed_not_live", "_stale"))]
+
+
+@pytest.mark.parametrize("at_s", [-1.0, 300.0, 899.0])
+def test_without_a_strike_there_is_no_fair_value(at_s: float) -> None:
+    mm = AdvancedMarketMaker()
+    assert is_empty(mm.generate_all_quotes(state(at_s, strike=None)))
+    decision = decision_of(mm)
+    assert (decision.fair_value, decision.fair_low, decision.fair_high, decision.breakdown) == (None, None, None, {})
+    assert "no fair value" in str(decision)
+
+
+def test_a_strike_that_comes_by_event_gives_a_fair_value() -> None:
+    mm = AdvancedMarketMaker()
+    for event in market_events(2):
+        is_period = isinstance(event, Period)
+        mm.update(build(Period, at_s=event.ts_recv_ns / NS_PER_S, strike=None, strike_state="PENDING")
+                  if is_period else event)  # fmt: skip
+    assert decision_of(mm).fair_value is None
+    mm.update(build(Period, at_s=START_S + 102))
+    mm.update(Timer((START_S + 102) * NS_PER_S))
+    assert decision_of(mm).fair_value == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("part", ["bybit", "oracle", "CALL", "PUT"])
+@pytest.mark.parametrize(("ahead_s", "is_refused"), [(0.9, False), (1.1, True), (4.0, True)])
+def test_a_part_stamped_more_than_a_second_ahead_is_refused_by_name(
+    part: str, ahead_s: float, is_refused: bool
+) -> None:
+    whole = state()
+    changed = {"oracle": whole.oracle, "CALL": whole.call, "PUT": whole.put, **whole.spot}[part]
+    ahead = msgspec.structs.replace(changed, stamp_ns=whole.now_ns + round(ahead_s * NS_PER_S))
+    field = {part.lower(): ahead} if part != "bybit" else {"spot": whole.spot | {"bybit": ahead}}
+    mm = AdvancedMarketMaker()
+    assert is_empty(mm.generate_all_quotes(state(**field))) == is_refused
+    problem = f"{part}: stamped {ahead_s} s ahead of now_ns: check both clocks"
+    assert decision_of(mm).problems == ((problem,) if is_refused else ())
+    assert (next(iter(decision_of(mm).reasons)) == "input_unusable") == is_refused
+
+
 @pytest.mark.parametrize(("key", "reason"), [("oracle", "oracle"), ("call", "book"), ("put", "book"), ("spot", "spot")])
 def test_what_a_later_state_no_longer_holds_pulls_at_once_and_its_return_quotes(key: str, reason: str) -> None:
     mm = AdvancedMarketMaker()
     assert not is_empty(mm.generate_all_quotes(state(300.0)))
     assert is_empty(mm.generate_all_quotes(state(300.1, **{key: {} if key == "spot" else None})))
-    assert f"{reason}_feed_not_live" in decision_of(mm).reasons
+    reasons = decision_of(mm).reasons
+    assert f"{reason}_missing" in reasons
+    assert f"{reason}_feed_not_live" not in reasons
     assert not is_empty(mm.generate_all_quotes(state(300.2)))
 
 
@@ -346,6 +541,10 @@ def test_the_book_of_the_period_before_is_not_taken_for_the_new_one() -> None:
     ("fields", "words"),
     [
         ({"period_start_s": START_S + 1}, "the one that holds that second starts at"),
+        ({"period_start_s": START_S * 1000}, "period_start_s must be whole seconds since 1970"),
+        ({"period_start_s": START_S * NS_PER_S}, "period_start_s must be whole seconds since 1970"),
+        ({"period_start_s": str(START_S)}, "period_start_s must be whole seconds since 1970"),
+        ({"period_start_s": 0}, "period_start_s must be whole seconds since 1970"),
         ({"market": "bitcoin"}, "is not a series"),
         ({"now_ns": START_S}, "now_ns must be whole nanoseconds"),
         ({"strike": math.nan}, "strike must be a price"),
@@ -356,6 +555,16 @@ def test_the_book_of_the_period_before_is_not_taken_for_the_new_one() -> None:
 def test_a_state_that_cannot_be_is_refused_by_name(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         state(**fields)
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [START_S, START_S * NS_PER_S, START_S * 1_000_000, str(START_S * 1000), None, math.nan, math.inf, True, 0, -1],
+)
+def test_a_period_start_that_is_not_in_milliseconds_is_refused_by_name(folder: Folder, timestamp: Any) -> None:
+    with pytest.raises(ValueError, match=r"period_start_timestamp must be milliseconds since 1970, from 2020 to 2100"):
+        folder.state(start_ms=timestamp)
+    assert folder.state(start_ms=np.int64(START_S * 1000)).period_start_s == START_S
 
 
 @pytest.mark.parametrize(
@@ -656,6 +865,21 @@ def test_nothing_is_said_before_anything_was_asked() -> None:
     assert (mm.last_decision, mm.explain(), mm.market) == (None, "nothing was asked yet", "btc-15m")
 
 
+@pytest.mark.parametrize("config", [{"base_spread": 0.02}, "aggressive", MMConfig])
+def test_a_config_of_another_type_is_refused_with_how_to_make_one(config: Any) -> None:
+    with pytest.raises(TypeError, match=r"config must be an MMConfig, not \w+: .*load_config\(preset="):
+        AdvancedMarketMaker(config)
+
+
+def test_a_config_by_preset_and_overrides_suggests_the_right_name() -> None:
+    config = load_config(preset="aggressive", overrides=["base_spread=0.03"])
+    assert AdvancedMarketMaker(config).config.base_spread == 0.03
+    with pytest.raises(ConfigError, match="base_spread"):
+        load_config(overrides=["base_spred=1"])
+    assert "load_config(preset=" in (mm_engine.__doc__ or "")
+    assert "load_config(preset=" in (AdvancedMarketMaker.__doc__ or "")
+
+
 def test_importing_the_door_reads_no_clock_or_environment_and_configures_no_log() -> None:
     script = (
         "import logging, sys, time\n"
@@ -691,3 +915,61 @@ def test_only_the_file_reader_of_the_engine_touches_the_world() -> None:
         named = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         named |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert not named & world or path.name == "files_io.py", path
+
+
+def test_a_market_that_settles_by_a_candle_is_refused_unless_its_rule_is_named() -> None:
+    hourly = AdvancedMarketMaker()
+    start_s = Series.parse("btc-1h").start_of(NOW_NS)
+    at_s = (NOW_NS - START_S * NS_PER_S) / NS_PER_S
+    assert is_empty(hourly.generate_all_quotes(state(at_s, market="btc-1h", period_start_s=start_s)))
+    assert "period_refused" in decision_of(hourly).reasons
+    named = AdvancedMarketMaker()
+    whole = state(at_s, market="btc-1h", period_start_s=start_s, settlement="spot")
+    assert not is_empty(named.generate_all_quotes(whole)), decision_of(named)
+
+
+def test_partial_sales_of_odd_sizes_end_flat() -> None:
+    mm = AdvancedMarketMaker()
+    mm.generate_all_quotes(state())
+    mm.record_fill(outcome="CALL", side="buy", price=0.5, size=50.3)
+    for size in (20.1, 20.1, 10.1):
+        mm.record_fill(outcome="CALL", side="sell", price=0.52, size=size)
+    assert mm.positions == {"CALL": 0.0, "PUT": 0.0}
+    with pytest.raises(ValueError, match="only 0 are held"):
+        mm.record_fill(outcome="CALL", side="sell", price=0.52, size=0.001)
+
+
+def test_a_clock_set_back_does_not_make_an_inherited_strike_believed() -> None:
+    mm = AdvancedMarketMaker()
+    shown: dict[str, Any] = {"strike_source": "file", "period_start_s": START_S + 900}
+    mm.generate_all_quotes(state(880.0, strike_source="file"))
+    for at_s in (905.0, 903.0):  # of the next period, which still shows the strike of the last
+        assert is_empty(mm.generate_all_quotes(state(at_s, **shown)))
+        assert any("still that of the period before" in each for each in decision_of(mm).problems)
+
+
+@pytest.mark.parametrize(
+    ("field", "number"),
+    [
+        ("min_size_shares", math.nan),
+        ("min_size_shares", -5.0),
+        ("fee_rate", -1.0),
+        ("fee_rate", 1e9),
+        ("fee_exponent", -1.0),
+        ("rebate_rate", 50.0),
+        ("taker_delay_s", -5.0),
+        ("twap_lookback_s", 0),
+    ],
+)
+def test_a_rule_of_the_market_that_cannot_be_is_refused_by_name(field: str, number: float) -> None:
+    with pytest.raises(ValueError, match=f"{field} must be from"):
+        state(**{field: number})
+
+
+def test_the_explanation_of_a_refusal_names_it(folder: Folder) -> None:
+    folder.write()
+    (folder.path / "bybit.json").write_text("{")
+    mm = AdvancedMarketMaker()
+    mm.generate_all_quotes(folder.state())
+    table = mm.explain().partition("guards")[2]
+    assert "input_unusable" in table

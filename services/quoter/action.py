@@ -27,6 +27,9 @@ _BID: Action = "QUOTE_BID_ONLY"
 _ASK: Action = "QUOTE_ASK_ONLY"
 
 RULES: tuple[Rule, ...] = (
+    Rule(
+        "input_unusable", _PULL, "the library's caller named something that cannot be read, or is stale; see problems"
+    ),
     Rule("no_period", _PULL, "no period of this market is known"),
     Rule("period_refused", _PULL, "the period's rules are unknown or not supported"),
     Rule("period_ended", _PULL, "the period is over"),
