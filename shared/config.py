@@ -425,9 +425,12 @@ def load_with_origins(
         merged = _merge(merged, layer)
         origins |= dict.fromkeys(_leaves(layer), origin)
     try:
-        return LoadedConfig(MMConfig.model_validate(merged), origins)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(detail, origins) for detail in error.errors())) from error
+        return LoadedConfig(MMConfig(**merged), origins)
+    except ConfigError as error:
+        refused = error.__cause__
+        if not isinstance(refused, ValidationError):
+            raise
+        raise ConfigError("\n".join(_explain(detail, origins) for detail in refused.errors())) from refused
 
 
 def config_hash(config: MMConfig) -> str:
