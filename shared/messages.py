@@ -30,6 +30,7 @@ RegimeName = Literal["unknown", "quiet", "mean_reverting", "trending_up", "trend
 PhaseName = Literal["before", "early", "mid", "late", "final", "after"]
 Action = Literal["PULL_QUOTES", "WIDEN_SPREADS", "QUOTE_BID_ONLY", "QUOTE_ASK_ONLY", "QUOTE_BOTH"]
 Execution = Literal["buy", "sell", "buy_opposite"]
+OrderState = Literal["pending", "resting", "canceling"]
 VolatilityBasis = Literal["estimated", "implied", "prior"]
 
 
@@ -333,15 +334,52 @@ class Fill(Message, frozen=True, array_like=True, tag=True, kw_only=True):
     is_maker: bool
 
 
+class OpenOrder(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """One order of ours that can still fill. `state` is `pending` until it rests, `canceling` until the cancel counts.
+
+    `ahead` are the shares believed to be before it in the queue; None while it does not rest.
+    """
+
+    order_id: str
+    outcome: Outcome
+    side: TradeSide
+    price: float
+    left: float
+    ahead: float | None
+    state: OrderState
+
+
+class OpenOrders(Message, frozen=True, array_like=True, tag=True, kw_only=True):
+    """All orders of ours in one period that can still fill. Topic `OpenOrders.<market>`."""
+
+    market: str
+    slug: str
+    orders: tuple[OpenOrder, ...]
+
+
 class Position(Message, frozen=True, array_like=True, tag=True, kw_only=True):
-    """What we hold in one period. Topic `Position.<market>`."""
+    """What we hold in one period, and what it is worth. Topic `Position.<market>`.
+
+    Average prices are None when none of that outcome is held. `unrealized_pnl_usd` is at the fair value,
+    `liquidation_pnl_usd` at what the books pay now, net of fees; None without one. `realized_pnl_usd` is net of
+    `fees_usd` and contains no rebates; `rebates_usd` are those expected by the schedule. `worst_case_usd` is the
+    profit of this period under the worse outcome with every open order filled to our harm.
+    """
 
     market: str
     slug: str
     call_shares: float
     put_shares: float
+    call_average_price: float | None
+    put_average_price: float | None
+    mergeable_pairs: float
     realized_pnl_usd: float
-    unrealized_pnl_usd: float
+    unrealized_pnl_usd: float | None
+    liquidation_pnl_usd: float | None
+    fees_usd: float
+    rebates_usd: float
+    worst_case_usd: float
+    fills: int
 
 
 class Heartbeat(Message, frozen=True, array_like=True, tag=True, kw_only=True):
@@ -374,6 +412,7 @@ AnyMessage = (
     | Checkpoint
     | QuoteSet
     | Fill
+    | OpenOrders
     | Position
     | Heartbeat
 )

@@ -19,6 +19,7 @@ from shared.messages import (
     Heartbeat,
     LeadLag,
     Message,
+    OpenOrders,
     OracleHistory,
     OraclePrice,
     OutcomeBook,
@@ -39,13 +40,13 @@ MessageType = type[Message]
 BY_ASSET: frozenset[MessageType] = frozenset({SpotQuote, SpotTrade, OraclePrice, OracleHistory})
 BY_SERVICE: frozenset[MessageType] = frozenset({Heartbeat})
 WITHOUT_SOURCE: frozenset[MessageType] = frozenset(
-    {Settlement, LeadLag, Regime, Volatility, Flow, QuoteSet, Fill, Position}
+    {Settlement, LeadLag, Regime, Volatility, Flow, QuoteSet, Fill, OpenOrders, Position}
 )
 # Events that already happened: a late joiner must not take the last one for news.
 NOT_CACHED: frozenset[MessageType] = frozenset({SpotTrade, OutcomeTrade, Fill})
 
 # Each of these says all there is to say: with a newer one of the same topic at hand, nobody needs it.
-SNAPSHOTS: frozenset[MessageType] = frozenset({SpotQuote, OutcomeBook, FeedStatus, QuoteSet, Position})
+SNAPSHOTS: frozenset[MessageType] = frozenset({SpotQuote, OutcomeBook, FeedStatus, QuoteSet, OpenOrders, Position})
 
 TOPIC_END = "\0"
 
@@ -155,8 +156,8 @@ PARTS: tuple[Part, ...] = (
         "services.hedger",
         (),
         (Position, Fill),
-        (Period,),
-        "owns the positions and answers queries about them",
+        (Period, Settlement, OutcomeBook, QuoteSet, OpenOrders),
+        "the ledger: owns the positions, takes fills, answers queries",
     ),
     Part(
         "quoter",
@@ -168,12 +169,35 @@ PARTS: tuple[Part, ...] = (
         "action, fair value, skews, spread, tiers",
     ),
     Part(
+        "executor",
+        "executor",
+        "services.executor",
+        (),
+        (OpenOrders,),
+        (QuoteSet, OutcomeBook, OutcomeTrade, Period, Position, FeedStatus),
+        "paper execution: resting orders that follow the quotes and fill against the real book and trades",
+        latest_only=False,
+    ),
+    Part(
         "sink",
         "outputs",
         "services.sink",
         (),
         (),
-        (QuoteSet, Period, Settlement, FeedStatus, OutcomeBook, SpotQuote, OraclePrice, *SIGNALS, Position, Heartbeat),
+        (
+            QuoteSet,
+            Period,
+            Settlement,
+            FeedStatus,
+            OutcomeBook,
+            SpotQuote,
+            OraclePrice,
+            *SIGNALS,
+            OpenOrders,
+            Fill,
+            Position,
+            Heartbeat,
+        ),
         "writes mm_quotes.json and mm_status.json; enforces the lease of a quote",
     ),
     Part(
@@ -195,6 +219,7 @@ PARTS: tuple[Part, ...] = (
             *SIGNALS,
             QuoteSet,
             Fill,
+            OpenOrders,
             Position,
         ),
         "the bus onto disk",

@@ -13,6 +13,8 @@ from shared.messages import (
     Layer,
     LeadLag,
     Message,
+    OpenOrder,
+    OpenOrders,
     OracleHistory,
     OraclePrice,
     OutcomeBook,
@@ -32,6 +34,7 @@ NS = 1_000_000_000
 SLUG = f"btc-updown-15m-{START_S}"
 
 _layer = Layer(side="bid", ticks=42, price=0.42, size=50.0, layer=0, execution="buy", execution_price=0.42)
+_order = OpenOrder(order_id="o1", outcome="CALL", side="buy", price=0.49, left=50.0, ahead=100.0, state="resting")
 
 _DEFAULTS: dict[type[Message], dict[str, Any]] = {
     SpotQuote: {"asset": "BTC", "venue": "bybit", "bid": 80_000.0, "bid_size": 1.5, "ask": 80_000.1, "ask_size": 0.5},
@@ -192,13 +195,22 @@ _DEFAULTS: dict[type[Message], dict[str, Any]] = {
         "rebate_usd": 0.02,
         "is_maker": True,
     },
+    OpenOrders: {"market": "btc-15m", "slug": SLUG, "orders": (_order,)},
     Position: {
         "market": "btc-15m",
         "slug": SLUG,
         "call_shares": 0.0,
         "put_shares": 0.0,
+        "call_average_price": None,
+        "put_average_price": None,
+        "mergeable_pairs": 0.0,
         "realized_pnl_usd": 0.0,
         "unrealized_pnl_usd": 0.0,
+        "liquidation_pnl_usd": 0.0,
+        "fees_usd": 0.0,
+        "rebates_usd": 0.0,
+        "worst_case_usd": 0.0,
+        "fills": 0,
     },
     Heartbeat: {
         "service": "quoter",
