@@ -1,4 +1,4 @@
-"""`python -m benchmarks [compute|kernels|latency|throughput|burst|startup ...] [--json FILE]`"""
+"""`python -m benchmarks [compute|kernels|latency|throughput|burst|startup|ledger|exchange ...] [--json FILE]`"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import burst, compute, kernels, latency, startup, throughput
+from benchmarks import burst, compute, exchange, kernels, latency, ledger, startup, throughput
 from benchmarks.report import as_records, print_table
 
 SECTIONS = {
@@ -21,6 +21,7 @@ SECTIONS = {
     "throughput": throughput.measure,
     "burst": burst.measure,
     "startup": startup.measure,
+    "ledger": ledger.measure,
 }
 
 

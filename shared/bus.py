@@ -401,6 +401,23 @@ class Responder:
             served += 1
         return served
 
+    def serve_together(self, answer_all: Callable[[list[bytes]], list[bytes]], *, wait_ms: int = 0) -> int:
+        """Answer the requests that wait, all in one call, so that one commit can serve them all; returns how many.
+
+        Waits this long for the first.
+        """
+        senders: list[bytes] = []
+        questions: list[bytes] = []
+        while len(questions) < _DRAIN_LIMIT and self._socket.poll(0 if questions else wait_ms):
+            sender, *_, question = self._socket.recv_multipart()
+            senders.append(sender)
+            questions.append(question)
+        if questions:
+            for sender, reply in zip(senders, answer_all(questions), strict=True):
+                with contextlib.suppress(zmq.Again):
+                    self._socket.send_multipart([sender, reply], zmq.NOBLOCK)
+        return len(questions)
+
     def close(self) -> None:
         """Close after sending what is queued."""
         self._socket.close()

@@ -19,7 +19,7 @@ from shared.config import ENVIRONMENT_PREFIX, environment_names, environment_set
 from shared.market import Series
 
 # Prefixes owned by single parts; everything else that starts with MM_ belongs to `ServiceSettings`.
-PART_PREFIXES = ("MM_FEED_", "MM_POLYBOLT_", "MM_SIM_", ENVIRONMENT_PREFIX)
+PART_PREFIXES = ("MM_EXECUTOR_", "MM_FEED_", "MM_HEDGER_", "MM_POLYBOLT_", "MM_SIM_", ENVIRONMENT_PREFIX)
 
 
 class StrictSettings(BaseSettings):

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from services.feeds.settings import FeedSettings, PolyBoltSettings
+from services.hedger.settings import HedgerSettings
 from services.simulator.settings import SimulatorSettings
 from shared.config import ENVIRONMENT_PREFIX, MMConfig, load_config
 from shared.settings import ServiceSettings, StrictSettings
@@ -20,7 +21,8 @@ def variables_of(settings: type[StrictSettings]) -> set[str]:
 
 
 def test_the_example_lists_every_variable_and_no_other() -> None:
-    known = set().union(*map(variables_of, (ServiceSettings, FeedSettings, PolyBoltSettings, SimulatorSettings)))
+    classes = (ServiceSettings, FeedSettings, PolyBoltSettings, HedgerSettings, SimulatorSettings)
+    known = set().union(*map(variables_of, classes))
     listed = set(re.findall(r"^# (MM_[A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
     strategy = {name for name in listed if name.startswith(ENVIRONMENT_PREFIX)}
     assert listed - strategy == known - NOT_FOR_USERS - SIMULATOR_ONLY

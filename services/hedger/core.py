@@ -1,108 +1,332 @@
-"""What we hold, per period, and the answers to questions about it.
+"""The owner of the positions: books what happened, says what we hold, answers questions about it.
 
-Nothing fills yet, so every position is flat; the ledger comes with paper execution. The contract stands: `Position` is
-published each second and whenever a period begins, and a query is always answered with a version.
+The state is the ledger's; the core judges a booking, hands its entries to the journal, and answers `ok` once they stand
+there. Bookings that wait together become durable together. `Position` is published each second and at each change of
+the current period of each market, `Fill` once for each booked fill.
 """
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
 
-import msgspec
-
-from shared.core import Delivery, Event, time_of
+from services.hedger.accounts import Account, Books
+from services.hedger.bookings import Batch, Verdict, is_period_of, wanted
+from services.hedger.entries import Entry
+from services.hedger.journal import Journal, JournalError, MemoryJournal
+from services.hedger.market_view import MarketView, position_of
+from services.hedger.rows import entry_row, pnl_row
+from shared.core import Delivery, Event, Gap, time_of
 from shared.market import NS_PER_S
-from shared.messages import AnyMessage, Period, Position
+from shared.messages import AnyMessage, Fill, OpenOrders, OutcomeBook, Period, Position, QuoteSet, Settlement
+from shared.money import from_micro
+from shared.requests import (
+    Answer,
+    BookCash,
+    BookFill,
+    Booking,
+    BookMerge,
+    BookReversal,
+    FillsQuery,
+    HedgeQuery,
+    PnlQuery,
+    PositionQuery,
+    PositionsQuery,
+    Question,
+    decode_question,
+    encode_answer,
+)
 
-ANSWER_VERSION = 1
 REPEAT_NS = NS_PER_S
+MOST_ROWS = 1000
 
-
-class PositionsQuery(msgspec.Struct, frozen=True, tag="positions", tag_field="query"):
-    """All positions that are open now."""
-
-
-class PositionQuery(msgspec.Struct, frozen=True, tag="position", tag_field="query"):
-    """The position in the current period of one market."""
-
-    market: str
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to any query. `status` `unknown_market` and `malformed` carry their reason in `detail`."""
-
-    version: int = ANSWER_VERSION
-    status: Literal["ok", "unknown_market", "malformed"] = "ok"
-    detail: str = ""
-    positions: tuple[Position, ...] = ()
-
-
-_query_decoder = msgspec.msgpack.Decoder(PositionsQuery | PositionQuery)
-_encoder = msgspec.msgpack.Encoder()
+_BOOKINGS = (BookFill, BookReversal, BookMerge, BookCash)
 
 
 class HedgerCore:
-    """Positions by market. One position a market: the current period's."""
+    """The positions of these markets, from what stands in the journal.
 
-    def __init__(self, markets: Sequence[str]) -> None:
-        self._positions: dict[str, Position | None] = dict.fromkeys(markets)
+    `refused` counts refusals by reason, `booked` entries by kind. `notices` are texts for the log: whoever runs the
+    core takes them, and what `take_messages` returns, after each call.
+    """
+
+    def __init__(self, markets: Sequence[str], journal: Journal | None = None) -> None:
+        self.books = Books()
+        self.refused: Counter[str] = Counter()
+        self.booked: Counter[str] = Counter()
+        self.ledger_errors = 0
+        self.notices: list[str] = []
+        self.now_ns = 0
+        self._journal: Journal = MemoryJournal() if journal is None else journal
+        self._views = {market: MarketView(market) for market in markets}
+        self._settlements: dict[str, Settlement] = {}
+        self._disputed: set[str] = set()
+        self._messages: list[AnyMessage] = []
+        self._is_in_doubt = False
         self._next_repeat_ns = 0
+        self.books.replay(self._journal.after(0))
 
     def update(self, event: Event) -> Sequence[AnyMessage]:
-        """Follow the periods; repeat the positions each second."""
-        now_ns = time_of(event)
-        changed: list[AnyMessage] = []
-        if isinstance(event, Delivery) and isinstance(event.message, Period) and event.message.role == "current":
-            period = event.message
-            held = self._positions.get(period.market)
-            if period.market in self._positions and (held is None or held.slug != period.slug):
-                opened = _flat(period.market, period.slug, now_ns)
-                self._positions[period.market] = opened
-                changed.append(opened)
-        if now_ns < self._next_repeat_ns:
-            return changed
-        self._next_repeat_ns = now_ns + REPEAT_NS
-        for market, position in self._positions.items():
-            if position is not None:
-                self._positions[market] = msgspec.structs.replace(position, ts_event_ns=now_ns, ts_recv_ns=now_ns)
-        return self.positions()
+        """Follow periods, settlements, fair values, books and open orders; repeat the positions each second."""
+        self.now_ns = max(self.now_ns, time_of(event))
+        if isinstance(event, Delivery):
+            self._take(event.message)
+        elif isinstance(event, Gap):
+            return ()  # every input is a snapshot, or repeated
+        if self.now_ns >= self._next_repeat_ns:
+            self._next_repeat_ns = self.now_ns + REPEAT_NS
+            self._settle()
+            for view in self._views.values():
+                self._publish(view)
+        return self.take_messages()
+
+    def take_messages(self) -> list[AnyMessage]:
+        """What is to be published now: fills in the order they were booked, then the last position of each market."""
+        messages, self._messages = self._messages, []
+        if len(messages) > 1:
+            last = {each.market: each for each in messages if isinstance(each, Position)}
+            messages = [each for each in messages if not isinstance(each, Position)] + list(last.values())
+        return messages
+
+    def _take(self, message: AnyMessage) -> None:
+        view = self._views.get(getattr(message, "market", ""))
+        if view is None:
+            return
+        match message:
+            case Period():
+                if message.role == "current" and view.take_period(message):
+                    self._publish(view)
+            case Settlement():
+                self._take_settlement(message)
+            case QuoteSet():
+                view.take_quotes(message)
+            case OutcomeBook():
+                view.take_book(message)
+            case OpenOrders():
+                view.take_orders(message)
+                last = view.published
+                if last is None or last.worst_case_usd != self._position(view).worst_case_usd:
+                    self._publish(view)
+
+    def _publish(self, view: MarketView) -> None:
+        if view.slug:
+            view.published = self._position(view)
+            self._messages.append(view.published)
+
+    def _position(self, view: MarketView) -> Position:
+        account = self.books.accounts.get(view.slug) or Account(view.market, view.slug)
+        return view.position(account, self.now_ns)
 
     def positions(self) -> tuple[Position, ...]:
-        """The open positions."""
-        return tuple(each for each in self._positions.values() if each is not None)
+        """The current period of each market, then older ones that wait for their outcome, newest first."""
+        current = [self._position(view) for view in self._views.values() if view.slug]
+        shown = {each.slug for each in current}
+        waiting = [each for each in self.books.accounts.values() if each.is_open() and each.slug not in shown]
+        waiting.sort(key=lambda account: (-account.start_s, account.market))
+        return (*current, *(position_of(each, self.now_ns) for each in waiting))
+
+    def published(self) -> tuple[Position, ...]:
+        """What was last published of each market."""
+        return tuple(view.published for view in self._views.values() if view.published is not None)
+
+    # -- settlements ------------------------------------------------------------------------------------------------
+
+    def _take_settlement(self, settlement: Settlement) -> None:
+        """Only the venue's word counts, and only its first: our own recomputation books nothing."""
+        if settlement.official is None or not is_period_of(settlement.market, settlement.slug):
+            return
+        account = self.books.accounts.get(settlement.slug)
+        if account is None or account.outcome is None:
+            self._settlements[settlement.slug] = settlement
+            self._settle()
+        elif account.outcome != settlement.official and settlement.slug not in self._disputed:
+            self._disputed.add(settlement.slug)
+            self.notices.append(
+                f"{settlement.slug} was settled as {account.outcome}; the venue now says {settlement.official}: "
+                "not booked, look at it"
+            )
+
+    def _settle(self) -> None:
+        """Book the outcomes that wait; what the ledger cannot take now is tried again each second."""
+        if not self._settlements or not self._is_certain():
+            return
+        batch = Batch(self.books, self._views, (), now_ns=self.now_ns)
+        for each in self._settlements.values():
+            if each.official is not None:
+                batch.settle(market=each.market, slug=each.slug, outcome=each.official, ts_ns=each.ts_event_ns)
+        if self._commit(batch):
+            self._settlements.clear()
+
+    # -- bookings ---------------------------------------------------------------------------------------------------
+
+    def _book(self, bookings: Sequence[Booking]) -> list[Verdict]:
+        """Judge them in their order and commit what is sound, all at once."""
+        if not bookings:
+            return []
+        if not self._is_certain():
+            return self._count([_UNAVAILABLE] * len(bookings))
+        ids, order_ids = wanted(bookings)
+        try:
+            found = self._journal.find(ids=ids, order_ids=order_ids)
+        except JournalError as error:
+            self._fail(error)
+            return self._count([_UNAVAILABLE] * len(bookings))
+        batch = Batch(self.books, self._views, found, now_ns=self.now_ns)
+        verdicts = [batch.book(each) for each in bookings]
+        if not self._commit(batch):  # a refusal may rest on what was not written
+            verdicts = [each if each.is_known else _UNAVAILABLE for each in verdicts]
+        return self._count(verdicts)
+
+    def _count(self, verdicts: list[Verdict]) -> list[Verdict]:
+        for verdict in verdicts:
+            if verdict.status != "ok":
+                self.refused[verdict.name] += 1
+        return verdicts
+
+    def _commit(self, batch: Batch) -> bool:
+        if not batch.entries:
+            return True
+        try:
+            self._journal.append(batch.entries)
+        except JournalError as error:
+            batch.undo()
+            self._fail(error)
+            return False
+        self._announce(batch.entries)
+        return True
+
+    def _announce(self, entries: Sequence[Entry]) -> None:
+        """Say what stands in the ledger now."""
+        changed: dict[str, None] = {}
+        for entry in entries:
+            self.booked[entry.kind] += 1
+            changed[entry.slug] = None
+            if entry.kind == "fill":
+                self._messages.append(_fill_of(entry))
+        for view in self._views.values():
+            if view.slug in changed:
+                self._publish(view)
+
+    def _fail(self, error: JournalError) -> None:
+        self.ledger_errors += 1
+        if not self._is_in_doubt:
+            self._is_in_doubt = True
+            self.notices.append(f"the ledger is unavailable, nothing is booked: {error}")
+
+    def _is_certain(self) -> bool:
+        """After a failure: read what stands in the ledger, for the commit may have come through."""
+        if not self._is_in_doubt:
+            return True
+        try:
+            missed = list(self._journal.after(self.books.sequence))
+        except JournalError as error:
+            self._fail(error)
+            return False
+        self._is_in_doubt = False
+        self.notices.append(f"the ledger answers again; entries that had come through unseen: {len(missed)}")
+        self.books.replay(missed)
+        self._announce(missed)
+        return True
+
+    # -- questions --------------------------------------------------------------------------------------------------
 
     def answer(self, question: bytes) -> bytes:
-        """The MessagePack answer to a MessagePack query. Never raises on what was asked."""
+        """The answer to one question. Never raises on what was asked."""
+        return self.answer_all([question], now_ns=self.now_ns)[0]
+
+    def answer_all(self, questions: Sequence[bytes], *, now_ns: int) -> list[bytes]:
+        """The answers to all questions that wait, in their order; what is booked is durable when this returns."""
+        self.now_ns = max(self.now_ns, now_ns)
+        asked: list[Question | str] = [_decoded(each) for each in questions]
+        verdicts = iter(self._book([each for each in asked if isinstance(each, _BOOKINGS)]))
+        answers = []
+        for question in asked:
+            if isinstance(question, str):
+                answer = Answer(status="malformed", detail=question, sequence=self.books.sequence)
+            elif isinstance(question, _BOOKINGS):
+                verdict = next(verdicts)
+                answer = Answer(status=verdict.status, detail=verdict.detail, sequence=self.books.sequence)
+            else:
+                answer = self._answer(question)
+            answers.append(encode_answer(answer))
+        return answers
+
+    def _answer(self, question: Question) -> Answer:
+        sequence = self.books.sequence
+        market = getattr(question, "market", "")
+        if market and market not in self._views:
+            detail = f"{market!r}; served here: {', '.join(self._views)}"
+            return Answer(status="unknown_market", detail=detail, sequence=sequence)
+        match question:
+            case PositionsQuery():
+                return Answer(positions=self.positions(), sequence=sequence)
+            case PositionQuery():
+                view = self._views.get(market)
+                if view is None:
+                    return Answer(status="unknown_market", detail="name a market", sequence=sequence)
+                return Answer(positions=(self._position(view),) if view.slug else (), sequence=sequence)
+            case PnlQuery():
+                return self._answer_pnl(question)
+            case FillsQuery():
+                return self._answer_fills(question)
+            case HedgeQuery():
+                detail = "hedge: the analysis of close, hedge, merge and hold is not part of this hedger"
+                return Answer(status="unavailable", detail=detail, sequence=sequence)
+        raise AssertionError(f"a booking is not answered here: {question}")
+
+    def _answer_pnl(self, query: PnlQuery) -> Answer:
+        sequence = self.books.sequence
+        if not 0 < query.periods <= MOST_ROWS:
+            return Answer(status="refused", detail=f"periods: ask for 1 to {MOST_ROWS}", sequence=sequence)
+        accounts = (
+            each for each in self.books.accounts.values() if each.entries and query.market in ("", each.market)
+        )  # fmt: skip
+        newest = heapq.nlargest(query.periods, accounts, key=lambda account: (account.start_s, account.market))
+        views = {view.slug: view for view in self._views.values()}
+        rows = []
+        for account in newest:
+            view = views.get(account.slug)
+            position = position_of(account, self.now_ns) if view is None else view.position(account, self.now_ns)
+            rows.append(pnl_row(account, position))
+        return Answer(rows=tuple(rows), sequence=sequence)
+
+    def _answer_fills(self, query: FillsQuery) -> Answer:
+        sequence = self.books.sequence
+        if not 0 < query.count <= MOST_ROWS:
+            return Answer(status="refused", detail=f"count: ask for 1 to {MOST_ROWS}", sequence=sequence)
         try:
-            query = _query_decoder.decode(question)
-        except (ValueError, RecursionError) as error:  # msgspec's own errors, invalid UTF-8, absurd nesting
-            return _encoder.encode(Answer(status="malformed", detail=str(error)))
-        if isinstance(query, PositionsQuery):
-            return _encoder.encode(Answer(positions=self.positions()))
-        if query.market not in self._positions:
-            known = ", ".join(self._positions)
-            return _encoder.encode(Answer(status="unknown_market", detail=f"{query.market!r}; served here: {known}"))
-        position = self._positions[query.market]
-        return _encoder.encode(Answer(positions=() if position is None else (position,)))
+            entries = self._journal.latest(market=query.market, count=query.count)
+        except JournalError as error:
+            self._fail(error)
+            return Answer(status="unavailable", detail=f"ledger: {error}", sequence=sequence)
+        return Answer(rows=tuple(map(entry_row, entries)), sequence=sequence)
 
 
-def _flat(market: str, slug: str, now_ns: int) -> Position:
-    return Position(
-        ts_event_ns=now_ns,
-        ts_recv_ns=now_ns,
-        market=market,
-        slug=slug,
-        call_shares=0.0,
-        put_shares=0.0,
-        call_average_price=None,
-        put_average_price=None,
-        mergeable_pairs=0.0,
-        realized_pnl_usd=0.0,
-        unrealized_pnl_usd=0.0,
-        liquidation_pnl_usd=0.0,
-        fees_usd=0.0,
-        rebates_usd=0.0,
-        worst_case_usd=0.0,
-        fills=0,
+_UNAVAILABLE = Verdict("unavailable", "ledger", "ledger: it cannot be written now; nothing was booked, send it again")
+
+
+def _decoded(question: bytes) -> Question | str:
+    """The question, or what is wrong with it."""
+    try:
+        return decode_question(question)
+    except ValueError as error:
+        return str(error) or "malformed"
+
+
+def _fill_of(entry: Entry) -> Fill:
+    return Fill(
+        ts_event_ns=entry.ts_ns,
+        ts_recv_ns=entry.booked_ns,
+        market=entry.market,
+        slug=entry.slug,
+        fill_id=entry.entry_id,
+        order_id=entry.order_id,
+        outcome="CALL" if entry.outcome == "CALL" else "PUT",
+        side="buy" if entry.side == "buy" else "sell",
+        price=from_micro(entry.price_micro),
+        size=from_micro(entry.units),
+        fee_usd=from_micro(entry.fee_micro),
+        rebate_usd=from_micro(entry.rebate_micro),
+        is_maker=entry.liquidity == "maker",
     )

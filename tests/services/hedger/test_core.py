@@ -1,16 +1,24 @@
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Sequence
 
-from services.hedger.core import Answer, HedgerCore
+import msgspec
+import pytest
+
+from services.hedger.core import HedgerCore
+from services.hedger.entries import Entry
+from services.hedger.journal import JournalError, MemoryJournal
 from shared.core import Delivery, Timer
-from shared.messages import Period, Position
+from shared.messages import AnyMessage, Fill, OpenOrders, OutcomeBook, Period, Position, QuoteSet, Settlement
+from shared.money import MICRO
+from shared.requests import Answer, FillsQuery, HedgeQuery, PnlQuery, PositionQuery, PositionsQuery
 from tests.builders import NS, SLUG, START_S, build
+from tests.services.hedger.scene import ask, ask_all, cash, deliver, fill, hedger_in_a_period, merge, reversal
 
 DEEP = b"\x82\xa5query\xa9positions\xa1x" + b"\x91" * 200_000 + b"\xc0"
 
 
-def ask(hedger: HedgerCore, **query: str) -> Answer:
+def ask_raw(hedger: HedgerCore, **query: str) -> Answer:
     return msgspec.msgpack.decode(hedger.answer(msgspec.msgpack.encode(query)), type=Answer)
 
 
@@ -30,17 +38,17 @@ def test_a_period_opens_flat_and_is_published_each_second() -> None:
 
 
 def test_a_query_is_answered_with_a_version() -> None:
-    answer = ask(hedger_with_a_period(), query="position", market="btc-15m")
-    assert (answer.version, answer.status, len(answer.positions)) == (1, "ok", 1)
-    assert ask(hedger_with_a_period(), query="positions").positions == answer.positions
+    answer = ask_raw(hedger_with_a_period(), query="position", market="btc-15m")
+    assert (answer.version, answer.status, len(answer.positions)) == (2, "ok", 1)
+    assert ask_raw(hedger_with_a_period(), query="positions").positions == answer.positions
 
 
 def test_a_market_without_a_period_yet_has_no_position() -> None:
-    assert ask(hedger_with_a_period(), query="position", market="eth-15m").positions == ()
+    assert ask_raw(hedger_with_a_period(), query="position", market="eth-15m").positions == ()
 
 
 def test_an_unknown_market_is_named() -> None:
-    answer = ask(hedger_with_a_period(), query="position", market="sol-15m")
+    answer = ask_raw(hedger_with_a_period(), query="position", market="sol-15m")
     assert answer.status == "unknown_market"
     assert "btc-15m, eth-15m" in answer.detail
 
@@ -49,3 +57,185 @@ def test_a_malformed_query_is_an_answer_not_a_crash() -> None:
     hedger = hedger_with_a_period()
     for question in (b"", b"junk", msgspec.msgpack.encode({"query": "rob"}), msgspec.msgpack.encode([1]), DEEP):
         assert msgspec.msgpack.decode(hedger.answer(question), type=Answer).status == "malformed"
+
+
+def the_position(messages: list[AnyMessage]) -> Position:
+    (position,) = (each for each in messages if isinstance(each, Position))
+    return position
+
+
+def test_a_booked_fill_is_published_once_and_the_position_after_it() -> None:
+    hedger = hedger_in_a_period()
+    rebated = fill(rebate_micro=20_000)
+    assert ask_all(hedger, rebated, fill("f2", outcome="PUT"), rebated)[2].status == "ok"
+    first, second, position = hedger.take_messages()
+    assert isinstance(first, Fill)
+    assert isinstance(second, Fill)
+    assert (first.fill_id, first.price, first.size, first.rebate_usd, first.is_maker) == ("f1", 0.49, 10.0, 0.02, True)
+    assert second.outcome == "PUT"
+    assert isinstance(position, Position)
+    assert (position.call_shares, position.put_shares, position.mergeable_pairs) == (10.0, 10.0, 10.0)
+    assert (position.fills, position.rebates_usd, position.call_average_price) == (2, 0.02, 0.49)
+    assert ask(hedger, rebated).status == "ok"
+    assert hedger.take_messages() == []
+
+
+def test_a_refused_booking_publishes_nothing() -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill(price_micro=0))
+    assert hedger.take_messages() == []
+
+
+def test_the_position_is_worth_its_fair_value_only_while_the_quotes_stand() -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill())
+    deliver(hedger, build(QuoteSet, fair_value=0.6, valid_until_ns=(START_S + 400) * NS))
+    assert the_position(list(hedger.update(Timer((START_S + 399) * NS)))).unrealized_pnl_usd == pytest.approx(1.1)
+    assert the_position(list(hedger.update(Timer((START_S + 401) * NS)))).unrealized_pnl_usd is None
+
+
+def test_liquidation_is_at_the_books_of_this_period_net_of_its_fees_and_not_at_an_old_book() -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill())
+    deliver(hedger, build(OutcomeBook, slug=SLUG.replace("15m-1", "15m-2"), bid_ticks=(99,), bid_sizes=(100.0,)))
+    deliver(hedger, build(OutcomeBook, bid_ticks=(50,), bid_sizes=(100.0,)))
+    position = the_position(list(hedger.update(Timer((START_S + 302) * NS))))
+    assert position.liquidation_pnl_usd == pytest.approx(10 * 0.5 - 10 * 0.07 * 0.25 - 4.9)
+    position = the_position(list(hedger.update(Timer((START_S + 331) * NS))))
+    assert position.liquidation_pnl_usd is None
+
+
+def test_open_orders_change_the_worst_case_at_once() -> None:
+    hedger = hedger_in_a_period()
+    position = the_position(deliver(hedger, build(OpenOrders)))
+    assert position.worst_case_usd == pytest.approx(-24.5)
+    assert deliver(hedger, build(OpenOrders)) == []
+    assert deliver(hedger, build(OpenOrders, slug="btc-updown-15m-1791240300", orders=())) == []
+    assert the_position(deliver(hedger, build(OpenOrders, orders=()))).worst_case_usd == 0.0
+
+
+def test_only_the_official_outcome_settles_and_only_the_first() -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill())
+    hedger.take_messages()
+    assert deliver(hedger, build(Settlement, official=None, recomputed="CALL")) == []
+    assert hedger.books.accounts[SLUG].outcome is None
+    position = the_position(deliver(hedger, build(Settlement, official="CALL", recomputed="PUT", agrees=False)))
+    assert (position.call_shares, position.realized_pnl_usd, position.worst_case_usd) == (0.0, 5.1, 5.1)
+    for _ in range(2):
+        assert deliver(hedger, build(Settlement, official="PUT")) == []
+    assert hedger.books.sequence == 2
+    assert [note for note in hedger.notices if "now says PUT" in note] == hedger.notices
+    assert len(hedger.notices) == 1
+
+
+def test_a_settlement_of_no_period_of_the_market_is_ignored() -> None:
+    hedger = hedger_in_a_period()
+    deliver(hedger, build(Settlement, slug="junk"))
+    assert hedger.books.sequence == 0
+
+
+class Broken(MemoryJournal):
+    """A journal that can stop to answer."""
+
+    is_broken = False
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        if self.is_broken:
+            raise JournalError("database or disk is full")
+        super().append(entries)
+
+
+def test_a_settlement_the_ledger_cannot_take_is_booked_when_it_can() -> None:
+    journal = Broken()
+    hedger = hedger_in_a_period(journal)
+    ask(hedger, fill())
+    journal.is_broken = True
+    deliver(hedger, build(Settlement))
+    assert hedger.books.accounts[SLUG].outcome is None
+    hedger.update(Timer((START_S + 302) * NS))
+    assert hedger.notices[0] == "the ledger is unavailable, nothing is booked: database or disk is full"
+    journal.is_broken = False
+    hedger.update(Timer((START_S + 304) * NS))
+    assert hedger.books.accounts[SLUG].outcome == "CALL"
+    assert len(journal.entries) == 2
+
+
+def test_a_broken_ledger_books_nothing_and_questions_are_still_answered() -> None:
+    journal = Broken()
+    hedger = hedger_in_a_period(journal)
+    ask(hedger, fill())
+    hedger.take_messages()
+    journal.is_broken = True
+    answers = ask_all(hedger, fill("f2"), fill(), fill("bad", price_micro=0), PositionQuery(market="btc-15m"))
+    assert [each.status for each in answers] == ["unavailable", "ok", "unavailable", "ok"]
+    assert answers[3].positions[0].call_shares == 10.0
+    assert hedger.take_messages() == []
+    assert hedger.refused == {"ledger": 2}
+    assert hedger.books.sequence == 1
+    journal.is_broken = False
+    assert [each.status for each in ask_all(hedger, fill("f2"), fill("bad", price_micro=0))] == ["ok", "refused"]
+    assert [entry.sequence for entry in journal.entries] == [1, 2]
+
+
+def test_a_restart_is_as_before() -> None:
+    journal = MemoryJournal()
+    hedger = hedger_in_a_period(journal)
+    ask_all(
+        hedger, fill(fee_micro=3), fill("p", outcome="PUT"), merge(MICRO), cash("rebate", 9), fill("x"), reversal("x")
+    )
+    again = hedger_in_a_period(journal)
+    assert again.positions() == hedger.positions()
+    assert ask(again, PnlQuery()).rows == ask(hedger, PnlQuery()).rows
+    assert again.books.sequence == hedger.books.sequence == 6
+    assert not [each for each in again.take_messages() if isinstance(each, Fill)]
+
+
+def test_an_older_period_without_outcome_stays_in_the_answer_until_it_settles() -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill())
+    later = f"btc-updown-15m-{START_S + 900}"
+    opened = the_position(deliver(hedger, build(Period, slug=later, at_s=START_S + 900)))
+    assert (opened.slug, opened.call_shares) == (later, 0.0)
+    assert [each.slug for each in ask(hedger, PositionsQuery()).positions] == [later, SLUG]
+    assert [each.slug for each in ask(hedger, PositionQuery(market="btc-15m")).positions] == [later]
+    deliver(hedger, build(Settlement))
+    assert [each.slug for each in ask(hedger, PositionsQuery()).positions] == [later]
+
+
+def test_profit_and_loss_is_per_period_newest_first() -> None:
+    hedger = hedger_in_a_period()
+    later = f"btc-updown-15m-{START_S + 900}"
+    ask_all(hedger, fill(fee_micro=10_000), fill("g", slug=later), cash("rebate", 50_000))
+    deliver(hedger, build(Settlement))
+    newest, settled = ask(hedger, PnlQuery(market="btc-15m")).rows
+    assert (newest["slug"], newest["outcome"], newest["unrealized_usd"]) == (later, None, None)
+    assert (settled["realized_usd"], settled["total_usd"], settled["fees_usd"]) == (5.09, 5.14, 0.01)
+    assert settled["outcome"] == "CALL"
+    assert len(ask(hedger, PnlQuery(periods=1)).rows) == 1
+    assert ask(hedger, PnlQuery(market="eth-15m")).rows == ()
+    assert ask(hedger, PnlQuery(periods=0)).status == "refused"
+
+
+def test_the_last_bookings_are_rows_in_dollars() -> None:
+    hedger = hedger_in_a_period()
+    ask_all(hedger, fill(fee_micro=10_000), reversal())
+    taken_back, booked = ask(hedger, FillsQuery(market="btc-15m", count=2)).rows
+    assert (taken_back["kind"], taken_back["reverses"], taken_back["cash_usd"]) == ("reversal", "f1", 4.91)
+    assert (booked["id"], booked["price"], booked["shares"], booked["fee_usd"]) == ("f1", 0.49, 10.0, 0.01)
+    assert ask(hedger, FillsQuery(count=1001)).status == "refused"
+    assert ask(hedger, FillsQuery(market="sol-15m")).status == "unknown_market"
+
+
+def test_every_answer_says_how_far_the_ledger_was() -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill())
+    for question in (PositionsQuery(), PositionQuery(market="btc-15m"), PnlQuery(), FillsQuery(), PnlQuery(periods=0)):
+        answer = ask(hedger, question)
+        assert (answer.version, answer.sequence) == (2, 1)
+
+
+def test_the_hedge_question_has_no_answer_yet_and_says_so() -> None:
+    answer = ask(hedger_in_a_period(), HedgeQuery(market="btc-15m"))
+    assert answer.status == "unavailable"
+    assert answer.detail

@@ -1,0 +1,150 @@
+"""`python -m services.hedger.client positions|position|pnl|fills|hedge|book-fill ...`
+
+Exit codes: 0 ok; 1 refused or unavailable; 2 the command is wrong; 3 no answer, which means unknown, not no.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+
+import msgspec
+from rich.console import Console
+
+from services.hedger.client.tables import table_of
+from shared.bus import BusTimeoutError, Endpoints, close_everything, request
+from shared.money import to_micro
+from shared.requests import (
+    Answer,
+    BookFill,
+    FillsQuery,
+    HedgeQuery,
+    PnlQuery,
+    PositionQuery,
+    PositionsQuery,
+    Question,
+    decode_answer,
+    encode_question,
+)
+from shared.service import load_settings
+from shared.settings import ServiceSettings
+
+PIPE_COLUMNS = 200  # where no terminal says how wide it is
+EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_SILENT = 0, 1, 2, 3
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m services.hedger.client", description="Ask the hedger.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print the answer as JSON")
+    common.add_argument("--bus", metavar="ADDRESS", help="the bus; default: MM_BUS")
+    common.add_argument("--timeout-s", type=float, default=5.0, help="how long to ask, three tries in all (default 5)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text, parents=[common])
+
+    command("positions", "All open positions.")
+    command("position", "The current period of one market.").add_argument("--market", required=True)
+    pnl = command("pnl", "Profit and loss per period, newest first.")
+    pnl.add_argument("--market", default="", help="one market; default: all")
+    pnl.add_argument("--periods", type=int, default=20, help="how many (default 20)")
+    fills = command("fills", "The last entries of the ledger, newest first.")
+    fills.add_argument("--market", default="", help="one market; default: all")
+    fills.add_argument("--count", type=int, default=50, help="how many (default 50)")
+    command("hedge", "What to do with a position: close, hedge, merge or hold.").add_argument("--market", required=True)
+    book = command("book-fill", "Book an execution made elsewhere. Amounts in dollars and shares, up to six decimals.")
+    book.add_argument("--fill-id", required=True, help="unique forever; booking the same again is safe")
+    book.add_argument("--order-id", help="the order it belongs to; default: the fill's id")
+    book.add_argument("--order-shares", help="the whole size of that order; default: --shares")
+    book.add_argument("--market", required=True, help="such as btc-15m")
+    book.add_argument("--slug", required=True, help="the period, such as btc-updown-15m-1791241200")
+    book.add_argument("--outcome", required=True, choices=("CALL", "PUT"))
+    book.add_argument("--side", required=True, choices=("buy", "sell"))
+    book.add_argument("--price", required=True, help="dollars a share")
+    book.add_argument("--shares", required=True)
+    book.add_argument("--fee", default="0", help="dollars paid (default 0)")
+    book.add_argument("--rebate", default="0", help="dollars expected by the schedule (default 0)")
+    book.add_argument("--taker", action="store_true", help="it took liquidity; default: a maker's fill")
+    book.add_argument("--ts-ns", type=int, help="when, in nanoseconds since 1970; default: now")
+    return parser
+
+
+def _question(chosen: argparse.Namespace) -> Question:
+    """What was asked for. Raises ValueError or ArithmeticError for an amount that is none."""
+    match chosen.command:
+        case "positions":
+            return PositionsQuery()
+        case "position":
+            return PositionQuery(market=chosen.market)
+        case "pnl":
+            return PnlQuery(market=chosen.market, periods=chosen.periods)
+        case "fills":
+            return FillsQuery(market=chosen.market, count=chosen.count)
+        case "hedge":
+            return HedgeQuery(market=chosen.market)
+        case _:
+            return BookFill(
+                fill_id=chosen.fill_id,
+                order_id=chosen.order_id or chosen.fill_id,
+                order_units=to_micro(chosen.order_shares or chosen.shares),
+                market=chosen.market,
+                slug=chosen.slug,
+                outcome=chosen.outcome,
+                side=chosen.side,
+                price_micro=to_micro(chosen.price),
+                units=to_micro(chosen.shares),
+                fee_micro=to_micro(chosen.fee),
+                rebate_micro=to_micro(chosen.rebate),
+                is_maker=not chosen.taker,
+                ts_ns=time.time_ns() if chosen.ts_ns is None else chosen.ts_ns,
+            )
+
+
+def _show(answer: Answer, chosen: argparse.Namespace) -> int:
+    if chosen.json:
+        print(msgspec.json.encode(answer).decode())
+    elif answer.status != "ok":
+        print(f"{answer.status}: {answer.detail}", file=sys.stderr)
+    elif chosen.command == "book-fill":
+        print(f"booked: {chosen.fill_id} (ledger entry {answer.sequence} or before)")
+    else:
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=PIPE_COLUMNS)
+        console.print(table_of(answer, chosen.command))
+    return EXIT_OK if answer.status == "ok" else EXIT_REFUSED
+
+
+def main() -> int:
+    """Ask, print, and say by the exit code what came of it."""
+    parser = _parser()
+    chosen = parser.parse_args()
+    try:
+        question = _question(chosen)
+    except (ValueError, ArithmeticError) as error:
+        parser.error(f"an amount is no number: {error}")
+    try:
+        endpoints = Endpoints.of(chosen.bus or load_settings(ServiceSettings).bus)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        answer = decode_answer(request(endpoints.hedger, encode_question(question), timeout_s=chosen.timeout_s))
+    except BusTimeoutError as error:
+        print(f"unknown: {error}", file=sys.stderr)
+        if isinstance(question, BookFill):
+            again = shlex.join(sys.argv[1:] + ([] if chosen.ts_ns else ["--ts-ns", str(question.ts_ns)]))
+            print(f"book it again, it counts once: python -m services.hedger.client {again}", file=sys.stderr)
+        return EXIT_SILENT
+    except ValueError as error:
+        print(f"unknown: {error}", file=sys.stderr)
+        return EXIT_SILENT
+    finally:
+        close_everything()
+    return _show(answer, chosen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""The hedger as a process: its ledger, its command line, its drop folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.bus import Endpoints, Publisher, Responder, Subscriber, request
+from shared.core import Delivery
+from shared.messages import Fill, Period, Position
+from shared.money import MICRO
+from shared.requests import FillsQuery, decode_answer, encode_question
+from tests.builders import SLUG, build
+from tests.processes import ROOT, running, start, wait_for_line
+from tests.services.hedger.scene import fill
+
+BOOK = ("book-fill", "--market", "btc-15m", "--slug", SLUG, "--outcome", "CALL", "--side", "buy", "--price", "0.49")
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/b"
+
+
+@contextmanager
+def serving(bus: str, tmp_path: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A broker and a hedger on it."""
+    with (
+        running("services.broker", bus=bus),
+        running("services.hedger", bus=bus, variables={"MM_OUT": str(tmp_path / "out")} | variables) as hedger,
+    ):
+        wait_for_line(hedger, "joined the bus")
+        yield hedger
+
+
+def command(bus: str, module: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command line, to its end."""
+    own = {name: text for name, text in os.environ.items() if not name.startswith("MM_")}
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env=own | {"MM_BUS": bus, "PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+@pytest.fixture
+def client(bus: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return command(bus, "services.hedger.client", *arguments)
+
+    return run
+
+
+def test_a_booked_fill_is_published_and_the_position_with_it(bus: str, tmp_path: Path) -> None:
+    endpoints = Endpoints.of(bus)
+    with serving(bus, tmp_path):
+        subscriber = Subscriber(endpoints, ["Position.btc-15m\0", "Fill.btc-15m\0"])
+        subscriber.join(20)
+        publisher = Publisher(endpoints, instance="test-1")
+        publisher.wait_until_connected(20)
+        publisher.publish(build(Period))
+        booked = encode_question(fill(outcome="PUT"))
+        assert decode_answer(request(endpoints.hedger, booked, timeout_s=20)).status == "ok"
+        seen: list[str] = []
+        while not seen or seen[-1] != "held":
+            for event in subscriber.receive(1000):
+                if isinstance(event, Delivery) and isinstance(event.message, Fill):
+                    seen.append(event.message.fill_id)
+                elif isinstance(event, Delivery) and isinstance(event.message, Position) and event.message.put_shares:
+                    seen.append("held")
+        assert seen == ["f1", "held"]
+        subscriber.close()
+        publisher.close()
+
+
+def test_the_command_line_books_asks_and_says_by_its_exit_code(
+    bus: str, tmp_path: Path, client: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    with serving(bus, tmp_path):
+        booking = (*BOOK, "--fill-id", "f1", "--shares", "10", "--ts-ns", "1791241500000000000")
+        for _ in range(2):
+            done = client(*booking)
+            assert (done.returncode, done.stdout.partition(":")[0]) == (0, "booked")
+        done = client(*booking, "--fee", "1")
+        assert done.returncode == 1
+        assert "refused: id_reused" in done.stderr
+        done = client("fills", "--json")
+        (row,) = json.loads(done.stdout)["rows"]
+        assert (row["id"], row["shares"], row["cash_usd"]) == ("f1", 10.0, -4.9)
+        for asked in (("positions",), ("pnl", "--market", "btc-15m"), ("fills", "--count", "5")):
+            done = client(*asked)
+            assert (done.returncode, SLUG in done.stdout) == (0, True), asked
+        assert client("position", "--market", "sol-15m").returncode == 1
+        assert client("hedge", "--market", "btc-15m").returncode == 1
+        assert client("position").returncode == 2
+        assert client(*BOOK, "--fill-id", "f2", "--shares", "ten").returncode == 2
+
+
+def test_no_answer_is_unknown_and_says_how_to_repeat_the_very_same_booking(
+    client: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = client(*BOOK, "--fill-id", "f1", "--shares", "10", "--timeout-s", "0.1")
+    assert done.returncode == 3
+    assert "--ts-ns 1" in done.stderr
+
+
+def test_a_second_hedger_on_the_same_ledger_is_refused(bus: str, tmp_path: Path, url: str) -> None:
+    with serving(bus, tmp_path, MM_HEDGER_LEDGER=url):
+        other = start("services.hedger", bus=bus, variables={"MM_HEDGER_LEDGER": url})
+        _, said = other.communicate(timeout=60)
+        assert other.returncode == 2
+        assert "another hedger writes" in said
+        done = command(bus, "services.hedger", "--verify", "--ledger", url)
+        assert (done.returncode, "0 entries, intact" in done.stdout) == (0, True)
+
+
+def test_a_server_that_does_not_answer_is_worth_another_try(bus: str, tmp_path: Path) -> None:
+    done = command(bus, "services.hedger", MM_HEDGER_LEDGER=f"postgresql://nobody@/none?host={tmp_path}")
+    assert done.returncode == 1
+    assert "does not answer" in done.stderr
+
+
+def test_a_wrong_command_or_setting_exits_with_two(bus: str, tmp_path: Path) -> None:
+    assert command(bus, "services.hedger", "--recover", str(tmp_path / "x")).returncode == 2
+    done = command(bus, "services.hedger", MM_HEDGER_LEGDER="sqlite:///x")
+    assert (done.returncode, "did you mean MM_HEDGER_LEDGER" in done.stderr) == (2, True)
+    (tmp_path / "file").touch()
+    done = command(bus, "services.hedger", MM_HEDGER_DROP=str(tmp_path / "file"), MM_OUT=str(tmp_path / "out"))
+    assert (done.returncode, "MM_HEDGER_DROP" in done.stderr) == (2, True)
+
+
+def test_a_dropped_file_is_booked_and_counted(bus: str, tmp_path: Path) -> None:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    (drop / "mm_hedge_1.json").write_bytes(msgspec.json.encode(fill("bad", price_micro=0)))
+    (drop / "mm_hedge_2.json").write_bytes(msgspec.json.encode(fill("dropped", units=MICRO)))
+    with running("services.broker", bus=bus):
+        variables = {"MM_OUT": str(tmp_path / "out"), "MM_HEDGER_DROP": str(drop)}
+        with running("services.hedger", bus=bus, variables=variables) as hedger:
+            port = json.loads(wait_for_line(hedger, '"started"'))["metrics_port"]
+            wait_for_line(hedger, "mm_hedge_1.json refused: price")
+            rows = decode_answer(request(Endpoints.of(bus).hedger, encode_question(FillsQuery()), timeout_s=20)).rows
+            assert [row["id"] for row in rows] == ["dropped"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as page:
+                text = page.read().decode()
+    assert sorted(each.name for each in drop.iterdir()) == [
+        "mm_hedge_1.json.reason", "mm_hedge_1.json.refused", "mm_hedge_2.json.booked",
+    ]  # fmt: skip
+    assert "hedger_fills_booked_total 1.0" in text
+    assert "hedger_commit_seconds_count 1.0" in text
+
+
+def test_requests_that_wait_together_are_answered_in_one_call(bus: str) -> None:
+    address = Endpoints.of(bus).hedger
+    responder = Responder(address)
+    batches: list[list[bytes]] = []
+
+    def answer_all(questions: list[bytes]) -> list[bytes]:
+        batches.append(questions)
+        return [b"re " + each for each in questions]
+
+    assert responder.serve_together(answer_all) == 0
+    assert batches == []
+    with subprocess.Popen([sys.executable, "-c", ASKER, address], stdout=subprocess.PIPE, cwd=ROOT) as asker:
+        served = 0
+        while served < 20:
+            served += responder.serve_together(answer_all, wait_ms=1000)
+        said, _ = asker.communicate(timeout=30)
+    assert said.split(b"\n")[:20] == [b"re %d" % number for number in range(20)]
+    assert len(batches) < 20
+    assert b"".join(b"".join(each) for each in batches) == b"".join(b"%d" % number for number in range(20))
+    responder.close()
+
+
+ASKER = """
+import sys, zmq
+socket = zmq.Context.instance().socket(zmq.DEALER)
+socket.connect(sys.argv[1])
+for number in range(20):
+    socket.send(b"%d" % number)
+for number in range(20):
+    print(socket.recv().decode())
+"""

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from services.hedger.metrics_io import HedgerCollector
+from shared.money import MICRO
+from tests.services.hedger.scene import ask_all, fill, hedger_in_a_period
+
+
+def test_bookings_refusals_and_positions_are_metrics() -> None:
+    hedger = hedger_in_a_period()
+    registry = CollectorRegistry()
+    registry.register(HedgerCollector(hedger))
+    ask_all(hedger, fill(), fill("p", outcome="PUT", units=MICRO), fill("bad", price_micro=0))
+    page = generate_latest(registry).decode().splitlines()
+    for line in (
+        "hedger_fills_booked_total 2.0",
+        'hedger_bookings_refused_total{reason="price"} 1.0',
+        "hedger_ledger_entries 2.0",
+        "hedger_ledger_errors_total 0.0",
+        'hedger_position_shares{market="btc-15m",outcome="CALL"} 10.0',
+        'hedger_position_shares{market="btc-15m",outcome="PUT"} 1.0',
+        'hedger_worst_case_usd{market="btc-15m"} -4.39',
+    ):
+        assert line in page
