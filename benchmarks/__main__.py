@@ -22,6 +22,7 @@ SECTIONS = {
     "burst": burst.measure,
     "startup": startup.measure,
     "ledger": ledger.measure,
+    "exchange": exchange.measure,
 }
 
 

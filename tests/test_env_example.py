@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from services.executor.settings import ExecutorSettings
 from services.feeds.settings import FeedSettings, PolyBoltSettings
 from services.hedger.settings import HedgerSettings
 from services.simulator.settings import SimulatorSettings
@@ -21,7 +22,14 @@ def variables_of(settings: type[StrictSettings]) -> set[str]:
 
 
 def test_the_example_lists_every_variable_and_no_other() -> None:
-    classes = (ServiceSettings, FeedSettings, PolyBoltSettings, HedgerSettings, SimulatorSettings)
+    classes = (
+        ServiceSettings,
+        ExecutorSettings,
+        FeedSettings,
+        PolyBoltSettings,
+        HedgerSettings,
+        SimulatorSettings,
+    )
     known = set().union(*map(variables_of, classes))
     listed = set(re.findall(r"^# (MM_[A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
     strategy = {name for name in listed if name.startswith(ENVIRONMENT_PREFIX)}

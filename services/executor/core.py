@@ -1,0 +1,165 @@
+"""Paper execution as a pure core: quotes, books and trades in; open orders and fills out. Says only what concerns whom.
+
+Beside the messages of `update` there are `take_fills`, the bookings to hand to the ledger, and `confirm`, the ledger's
+answer to one of them. Nothing here is durable: whoever drives the core writes the bookings down first.
+
+Time is the latest Timer, or a `ts_recv_ns` at most `CLOCK_SLACK_NS` ahead of it. A Timer further back than that says
+that the clock was set back: all orders are dropped.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from services.executor.market_executor import MarketExecutor
+from services.executor.settings import ExecutorSettings
+from shared.config import MMConfig
+from shared.core import Event, Gap, Timer, time_of
+from shared.market import NS_PER_S
+from shared.messages import (
+    AnyMessage,
+    FeedStatus,
+    OutcomeBook,
+    OutcomeTrade,
+    Period,
+    Position,
+    QuoteSet,
+)
+from shared.requests import BookFill
+
+CLOCK_SLACK_NS = NS_PER_S
+REPEAT_NS = NS_PER_S
+
+
+class ExecutorCore:
+    """Implements `shared.core.Core` for paper execution of any number of markets.
+
+    `session` must differ from that of every earlier run: the order and fill ids are made of it. `earlier` are the fills
+    of earlier runs, in order; those of the periods that still run count in the limits until the ledger shows them.
+    """
+
+    def __init__(
+        self,
+        config: MMConfig,
+        settings: ExecutorSettings,
+        markets: Sequence[str],
+        *,
+        session: str,
+        earlier: Iterable[BookFill] = (),
+    ) -> None:
+        by_slug: defaultdict[str, list[BookFill]] = defaultdict(list)
+        for fill in earlier:
+            by_slug[fill.slug].append(fill)
+        self.now_ns = 0
+        self._timer_ns = 0
+        self._next_repeat_ns = 0
+        self._market_of: dict[str, str] = {}  # fill id -> market
+        self._fills: list[BookFill] = []
+        self.markets = {
+            name: MarketExecutor(name, config, settings, session=session, earlier=by_slug) for name in markets
+        }
+
+    def update(self, event: Event) -> Sequence[AnyMessage]:
+        """Take one event; the open orders to publish because of it."""
+        self._advance(event)
+        if isinstance(event, Gap):
+            return self._take_gap(event)
+        touched: Sequence[MarketExecutor]
+        if isinstance(event, Timer):
+            touched = tuple(self.markets.values())
+            for market in touched:
+                market.advance(self.now_ns)
+        else:
+            touched = self._take(event.message)
+        for market in touched:
+            market.follow(self.now_ns)
+            self._collect(market)
+        return self._open_orders(touched, is_timer=isinstance(event, Timer))
+
+    def take_fills(self) -> list[BookFill]:
+        """The bookings since the last call, in order."""
+        fills, self._fills = self._fills, []
+        return fills
+
+    def confirm(self, fill_id: str, *, is_booked: bool) -> None:
+        """The ledger has answered: it booked the fill, or it refuses it for good."""
+        market = self.markets.get(self._market_of.pop(fill_id, ""))
+        if market is not None:
+            market.confirm(fill_id, is_booked=is_booked)
+
+    def await_confirmation(self, fills: Iterable[BookFill]) -> None:
+        """Fills of an earlier run that the ledger has not answered yet: until it does, nothing is placed."""
+        for fill in fills:
+            self._remember(fill)
+
+    # -- inputs ------------------------------------------------------------------------------------------------------
+
+    def _advance(self, event: Event) -> None:
+        at_ns = time_of(event)
+        if isinstance(event, Timer):
+            self._timer_ns = at_ns
+            if at_ns < self.now_ns - CLOCK_SLACK_NS:
+                self.now_ns = at_ns
+                self._next_repeat_ns = 0
+                for market in self.markets.values():
+                    market.forget()
+        if self._timer_ns == 0 or at_ns <= self._timer_ns + CLOCK_SLACK_NS:
+            self.now_ns = max(self.now_ns, at_ns)
+
+    def _take(self, message: AnyMessage) -> Sequence[MarketExecutor]:
+        if isinstance(message, FeedStatus):
+            market = self.markets.get(message.subject.partition(".")[0])
+            if market is not None:
+                market.take_status(message)
+        elif isinstance(message, QuoteSet | OutcomeBook | OutcomeTrade | Period | Position):
+            market = self.markets.get(message.market)
+            if market is not None:
+                match message:
+                    case QuoteSet():
+                        market.take_quotes(message, self.now_ns)
+                    case OutcomeBook():
+                        market.take_book(message, self.now_ns)
+                    case OutcomeTrade():
+                        market.take_trade(message, self.now_ns)
+                    case Period():
+                        market.take_period(message, self.now_ns)
+                    case Position():
+                        market.take_position(message)
+        else:
+            market = None
+        return () if market is None else (market,)
+
+    def _take_gap(self, gap: Gap) -> Sequence[AnyMessage]:
+        """Lost trades fill nothing, so they are counted; everything else heals with the next message."""
+        name, _, rest = gap.topic.partition(".")
+        market = self.markets.get(rest.partition(".")[0])
+        if name == "OutcomeTrade" and market is not None:
+            market.counts["trades_lost", ""] += gap.lost
+        return ()
+
+    # -- answers -----------------------------------------------------------------------------------------------------
+
+    def _collect(self, market: MarketExecutor) -> None:
+        for orders in market.periods.values():
+            for fill in orders.fills:
+                self._fills.append(fill)
+                self._remember(fill)
+            orders.fills.clear()
+
+    def _remember(self, fill: BookFill) -> None:
+        market = self.markets.get(fill.market)
+        if market is not None:
+            self._market_of[fill.fill_id] = fill.market
+            market.unconfirmed[fill.fill_id] = self.now_ns
+
+    def _open_orders(self, touched: Sequence[MarketExecutor], *, is_timer: bool) -> Sequence[AnyMessage]:
+        is_repeated = is_timer and self.now_ns >= self._next_repeat_ns
+        if is_repeated:
+            self._next_repeat_ns = self.now_ns + REPEAT_NS
+        return [
+            orders.open_orders(self.now_ns)
+            for market in touched
+            for orders in sorted(market.periods.values(), key=lambda each: each.period.start_ns)
+            if orders.is_changed or (is_repeated and orders.period.start_ns <= self.now_ns < orders.period.end_ns)
+        ]
