@@ -13,9 +13,12 @@ from shared.wiring import PARTS
 VENUE_FEEDS = ("bybit", "coinbase", "chainlink", "polymarket")
 FEEDS = (*VENUE_FEEDS, "files")
 SIMULATOR = "simulator"
-NOT_NEEDED_TO_QUOTE = ("lead_lag", "regime", "flow", "recorder")  # quotes are wider without them, not absent
-# Stopped group by group: nobody may publish quotes while the sink says its last word, and the bus goes last.
-STOP_ORDER = (("quoter",), (SIMULATOR, "recorder"), ("sink",), ("broker",))
+EXECUTOR = "executor"  # on paper; only with --dry-run
+# Quotes are wider without these, not absent.
+NOT_NEEDED_TO_QUOTE = ("lead_lag", "regime", "flow", EXECUTOR, "recorder")
+# Stopped group by group: nobody may publish quotes while the sink says its last word, fills must reach the ledger, and
+# the bus goes last.
+STOP_ORDER = (("quoter",), (EXECUTOR,), ("hedger", SIMULATOR, "recorder"), ("sink",), ("broker",))
 
 
 class Command(NamedTuple):
@@ -43,6 +46,8 @@ def commands(options: Options, *, bus: str, config_json: str, simulator_port: in
         if part.name in FEEDS and (part.name == "files") != (options.venues == "files"):
             continue
         if part.name == "recorder" and options.record is None:
+            continue
+        if part.name == EXECUTOR and not options.dry_run:
             continue
         environment = common | {"MM_INSTANCE": part.name} | (feeds if part.name in FEEDS else {})
         wanted.append(Command(part.name, ("-m", part.module, *part.arguments), environment))

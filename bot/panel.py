@@ -357,7 +357,7 @@ def _position(market: MarketView) -> Text:
         return _waiting("unknown")
     if not held.call_shares and not held.put_shares:
         return Text("flat", _DIM)
-    pnl = held.realized_pnl_usd + held.unrealized_pnl_usd
+    pnl = held.realized_pnl_usd + (held.unrealized_pnl_usd or 0.0)
     return Text.assemble(
         f"{held.call_shares:g} CALL, {held.put_shares:g} PUT, ",
         (f"{pnl:+,.2f} USD", "green3" if pnl >= 0 else "red3"),

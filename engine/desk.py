@@ -533,16 +533,25 @@ class Desk:
             self._repeated_ns = 0
 
     def _position(self) -> Position:
-        """The shares; what they cost, and so what they earned, is not kept here."""
+        """The shares. What they cost and earned is the caller's to know: here it counts as nothing."""
+        call, put = self.memory.shares["CALL"], self.memory.shares["PUT"]
         return Position(
             ts_event_ns=self.now_ns,
             ts_recv_ns=self.now_ns,
             market=self.series.name,
             slug=self.slug,
-            call_shares=self.memory.shares["CALL"],
-            put_shares=self.memory.shares["PUT"],
+            call_shares=call,
+            put_shares=put,
+            call_average_price=None,
+            put_average_price=None,
+            mergeable_pairs=min(call, put),
             realized_pnl_usd=0.0,
-            unrealized_pnl_usd=0.0,
+            unrealized_pnl_usd=None,
+            liquidation_pnl_usd=None,
+            fees_usd=0.0,
+            rebates_usd=0.0,
+            worst_case_usd=0.0,
+            fills=len(self.memory.fill_ids),
         )
 
     # -- the rest of the system --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from shared.messages import SCHEMA_VERSION, AnyMessage, Envelope, Layer
+from shared.messages import SCHEMA_VERSION, AnyMessage, Envelope, Layer, OpenOrder
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Envelope)
@@ -76,6 +76,20 @@ def _refuse_not_finite(message: AnyMessage) -> None:
         raise RefusedMessageError("not_finite", f"{path} is NaN or infinite")
 
 
+def _sum_of_layer(layer: Layer) -> float:
+    return layer.price + layer.size + layer.execution_price
+
+
+def _sum_of_order(order: OpenOrder) -> float:
+    return order.price + order.left + (order.ahead or 0.0)
+
+
+_SUMS_OF_PARTS: dict[Any, Callable[[Any], float]] = {
+    tuple[Layer, ...]: _sum_of_layer,
+    tuple[OpenOrder, ...]: _sum_of_order,
+}
+
+
 def _sum_of(kind: type[Any]) -> Callable[[Any], float]:
     """A function that adds up every number of a message: finite unless one of them is not, or they are absurd."""
     hints = get_type_hints(kind)
@@ -83,7 +97,12 @@ def _sum_of(kind: type[Any]) -> Callable[[Any], float]:
     optional = [name for name, hint in hints.items() if float in get_args(hint) and type(None) in get_args(hint)]
     tuples = [attrgetter(name) for name, hint in hints.items() if hint == tuple[float, ...]]
     mappings = [attrgetter(name) for name, hint in hints.items() if hint == dict[str, float]]
-    layers = [attrgetter(name) for name, hint in hints.items() if hint == tuple[Layer, ...]]
+    parts = [
+        (attrgetter(name), sum_of_part)
+        for name, hint in hints.items()
+        for sum_of_part in (_SUMS_OF_PARTS.get(hint),)
+        if sum_of_part is not None
+    ]
     # Two integers keep the getters returning a tuple however few names there are.
     plain = attrgetter(*numbers, "ts_recv_ns", "ts_event_ns")
     maybe = attrgetter(*optional, "ts_recv_ns", "ts_event_ns")
@@ -96,15 +115,11 @@ def _sum_of(kind: type[Any]) -> Callable[[Any], float]:
             total += sum(filter(None, maybe(message)))
         for get in mappings:
             total += sum(get(message).values())
-        for get in layers:
-            total += sum(map(_sum_of_layer, get(message)))
+        for get, sum_of_part in parts:
+            total += sum(map(sum_of_part, get(message)))
         return total
 
     return add_up
-
-
-def _sum_of_layer(layer: Layer) -> float:
-    return layer.price + layer.size + layer.execution_price
 
 
 _SUMS: dict[type, Callable[[Any], float]] = {kind: _sum_of(kind) for kind in get_args(AnyMessage)}

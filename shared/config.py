@@ -92,7 +92,7 @@ class Limits(_Model):
     oracle_s: Seconds = Field(default=5.0, description="seconds; the oracle's print (its own stamp: twice this)")
     spot_s: Seconds = Field(default=5.0, description="seconds; an exchange's quote")
     feed_status_s: Seconds = Field(default=3.0, description="seconds; what a feed says of its stream")
-    position_s: Seconds = Field(default=5.0, description="seconds; the hedger's word on what we hold")
+    position_s: Seconds = Field(default=1.5, description="seconds; the hedger's word on what we hold")
     volatility_s: Seconds = Field(default=5.0, description="seconds; the volatility signal")
     regime_s: Seconds = Field(default=10.0, description="seconds; the regime signal")
     flow_s: Seconds = Field(default=10.0, description="seconds; the flow signal")

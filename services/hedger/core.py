@@ -38,7 +38,7 @@ from shared.requests import (
     encode_answer,
 )
 
-REPEAT_NS = NS_PER_S
+REPEAT_NS = NS_PER_S // 2  # the quoter pulls when it has not heard for three of these
 MOST_ROWS = 1000
 
 _BOOKINGS = (BookFill, BookReversal, BookMerge, BookCash)
@@ -68,7 +68,7 @@ class HedgerCore:
         self.books.replay(self._journal.after(0))
 
     def update(self, event: Event) -> Sequence[AnyMessage]:
-        """Follow periods, settlements, fair values, books and open orders; repeat the positions each second."""
+        """Follow periods, settlements, fair values, books and open orders; repeat the positions twice a second."""
         self.now_ns = max(self.now_ns, time_of(event))
         if isinstance(event, Delivery):
             self._take(event.message)

@@ -57,8 +57,13 @@ def test_the_seed_and_the_markets_reach_the_simulator() -> None:
     assert (environment["MM_SIM_SEED"], environment["MM_SIM_SERIES"]) == ("7", "btc-15m,eth-5m")
 
 
-def test_the_quoter_stops_first_then_feeds_then_venues_then_sink_then_broker() -> None:
-    groups = stop_groups(started("--record", "x"))
+def test_the_quoter_stops_first_then_feeds_then_orders_then_the_ledger_then_sink_then_broker() -> None:
+    groups = stop_groups(started("--record", "x", "--dry-run"))
     assert groups[0] == ("quoter",)
-    assert {"bybit", "volatility", "hedger"} < set(groups[1])
-    assert groups[2:] == [("simulator", "recorder"), ("sink",), ("broker",)]
+    assert {"bybit", "volatility"} < set(groups[1])
+    assert groups[2:] == [("executor",), ("hedger", "simulator", "recorder"), ("sink",), ("broker",)]
+
+
+def test_paper_execution_runs_only_when_asked_for() -> None:
+    assert "executor" not in started()
+    assert started("--dry-run")["executor"].arguments == ("-m", "services.executor")

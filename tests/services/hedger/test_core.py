@@ -28,9 +28,9 @@ def hedger_with_a_period() -> HedgerCore:
     return hedger
 
 
-def test_a_period_opens_flat_and_is_published_each_second() -> None:
+def test_a_period_opens_flat_and_is_published_twice_a_second() -> None:
     hedger = hedger_with_a_period()
-    assert hedger.update(Timer(round((START_S + 300.5) * NS))) == []
+    assert hedger.update(Timer(round((START_S + 300.4) * NS))) == []
     (position,) = hedger.update(Timer((START_S + 302) * NS))
     assert isinstance(position, Position)
     assert (position.slug, position.call_shares, position.put_shares) == (SLUG, 0.0, 0.0)
