@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from bot.results_io import Results, ask_results
 from services.sink.view import SystemView
 from shared.bus import Endpoints, Subscriber
 from shared.core import Timer
@@ -13,14 +14,20 @@ from shared.market import Series
 from shared.wiring import PART, subscriptions
 
 DRAIN_EACH_S = 0.05
+ASK_EACH_S = 2.0
 
 
 class BusView:
-    """Keeps a view current from the bus, beginning with its last values, whenever the broker comes (back)."""
+    """Keeps a view current from the bus, beginning with its last values, whenever the broker comes (back).
+
+    `results` are the ledger's, by market, asked every other second; empty while it does not answer.
+    """
 
     def __init__(self, bus: str, series: Sequence[Series]) -> None:
         self.view = SystemView(series)
-        self._subscriber = Subscriber(Endpoints.of(bus), subscriptions(PART["sink"], series))
+        self.results: dict[str, Results] = {}
+        self._endpoints = Endpoints.of(bus)
+        self._subscriber = Subscriber(self._endpoints, subscriptions(PART["sink"], series))
 
     async def wait_for_parts(self, timeout_s: float) -> bool:
         """Wait until any part is heard; False when none is."""
@@ -35,6 +42,14 @@ class BusView:
         while True:
             self.drain()
             await asyncio.sleep(DRAIN_EACH_S)
+
+    async def follow_results(self) -> None:
+        """Ask the ledger again and again, in a thread: the screen does not wait for it."""
+        while True:
+            found = await asyncio.to_thread(ask_results, self._endpoints.hedger, tuple(self.view.markets))
+            self.results.clear()
+            self.results.update(found)
+            await asyncio.sleep(ASK_EACH_S)
 
     def drain(self) -> None:
         """Take what is there now."""

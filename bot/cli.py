@@ -20,7 +20,7 @@ Venues = Literal["sim", "live", "files"]
 DEFAULT_PRESET = "default"
 _DESCRIPTION = """\
 Starts the whole market maker on this machine: feeds, analyzers, quoter and the files they end in.
-It recommends quotes (mm_quotes.json); it never places a real order."""
+It recommends quotes (mm_quotes.json) and keeps the positions; it never places a real order."""
 
 
 class BotSettings(ServiceSettings):
@@ -81,16 +81,22 @@ examples:
   python3 mm_bot.py --venues live --record recordings     the real venues, recorded
   python3 mm_bot.py --files ../my-collector               JSON files that another program writes
   python3 mm_bot.py --conservative --set base_spread=0.05 a preset, and one setting changed
+  python3 mm_bot.py --dry-run --markets btc-5m            paper execution: positions, fills, profit and loss
   python3 -m bot.panel --out out                          watch a running bot from a second terminal
   python3 mm_bot.py --show-config --aggressive            the effective configuration, and where each setting is from
   python3 mm_bot.py --explain recordings --at last        why the last recorded quotes were what they were
 
-files, in the output folder, each replaced atomically at every heartbeat:
+files in the output folder; mm_quotes and mm_status are replaced atomically at every heartbeat:
   mm_quotes.json            the quotes that stand, PULL_QUOTES with the reason when none do; a missing file, and
-                            a valid_until in the past, mean PULL_QUOTES too
+                            a valid_until in the past, mean PULL_QUOTES too; the position and open paper orders
   mm_quotes.<series>.json   the same for each market, when there are several
-  mm_status.json            state and metrics of every part
+  mm_status.json            state and metrics of every part, positions, open paper orders, last fills
+  mm_bot.json               while the bot runs: its pid, its bus, its ledger
   logs/<part>.log           one JSON object a line
+  ledger.sqlite             fills made elsewhere (services.hedger.client book-fill); MM_HEDGER_LEDGER names another
+  paper-<venues>/           with --dry-run: ledger.sqlite and the executor's outbox, never MM_HEDGER_LEDGER.
+                            Both ledgers are kept: the next start goes on with them. Delete a folder of paper fills
+                            to begin with nothing
 
 strategy settings, the later wins: defaults, preset, --config FILE, MM_CONFIG_<SETTING> in the environment, --set.
 A table's settings are written with a dot in --set, with two underscores in the environment:
@@ -104,7 +110,8 @@ exit codes:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="paper execution of the quotes (it comes with the positions release; until then this only says so)",
+        help="paper execution: simulated orders follow the quotes and fill against the books and trades; without it "
+        "nothing executes, and fills made elsewhere are still booked",
     )
     preset = parser.add_mutually_exclusive_group()
     for name in ("aggressive", "conservative", "scalping"):

@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bot.cli import Options
+from bot.ledger_place import ledger_place, paper_folder
 from services.simulator.urls import urls
 from shared.wiring import PARTS
 
 VENUE_FEEDS = ("bybit", "coinbase", "chainlink", "polymarket")
 FEEDS = (*VENUE_FEEDS, "files")
 SIMULATOR = "simulator"
+HEDGER = "hedger"
 EXECUTOR = "executor"  # on paper; only with --dry-run
 # Quotes are wider without these, not absent.
 NOT_NEEDED_TO_QUOTE = ("lead_lag", "regime", "flow", EXECUTOR, "recorder")
 # Stopped group by group: nobody may publish quotes while the sink says its last word, fills must reach the ledger, and
 # the bus goes last.
-STOP_ORDER = (("quoter",), (EXECUTOR,), ("hedger", SIMULATOR, "recorder"), ("sink",), ("broker",))
+STOP_ORDER = (("quoter",), (EXECUTOR,), (HEDGER, SIMULATOR, "recorder"), ("sink",), ("broker",))
 
 
 class Command(NamedTuple):
@@ -41,6 +43,7 @@ def commands(options: Options, *, bus: str, config_json: str, simulator_port: in
     if options.record is not None:
         common["MM_RECORD"] = str(options.record)
     feeds = _feed_environment(options, simulator_port)
+    paper = _paper_environment(options)
     wanted: list[Command] = []
     for part in PARTS:
         if part.name in FEEDS and (part.name == "files") != (options.venues == "files"):
@@ -49,12 +52,23 @@ def commands(options: Options, *, bus: str, config_json: str, simulator_port: in
             continue
         if part.name == EXECUTOR and not options.dry_run:
             continue
-        environment = common | {"MM_INSTANCE": part.name} | (feeds if part.name in FEEDS else {})
+        own = feeds if part.name in FEEDS else paper.get(part.name, {})
+        environment = common | {"MM_INSTANCE": part.name} | own
         wanted.append(Command(part.name, ("-m", part.module, *part.arguments), environment))
     if options.venues == "sim":
         environment = common | {"MM_INSTANCE": SIMULATOR} | _simulator_environment(options, simulator_port)
         wanted.insert(1, Command(SIMULATOR, ("-m", "bot.bound_to_parent", "services.simulator"), environment))
     return wanted
+
+
+def _paper_environment(options: Options) -> dict[str, dict[str, str]]:
+    """What keeps paper fills apart from real ones, by part: the ledger, and the executor's outbox beside it."""
+    if not options.dry_run:
+        return {}
+    return {
+        HEDGER: {"MM_HEDGER_LEDGER": ledger_place(options).url},
+        EXECUTOR: {"MM_OUT": str(paper_folder(options))},
+    }
 
 
 def _simulator_environment(options: Options, port: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,12 +19,13 @@ BOT_FILE = "mm_bot.json"
 
 
 class BotFile(msgspec.Struct, frozen=True, kw_only=True):
-    """`mm_bot.json`: which bot runs on this folder, and where its bus is."""
+    """`mm_bot.json`: which bot runs on this folder, where its bus is, and what becomes of its fills."""
 
     pid: int
     bus: str
     markets: tuple[str, ...]
     venues: str
+    notice: str = ""
 
 
 class FolderTakenError(Exception):
@@ -70,6 +72,20 @@ def read_bot_file(folder: Path) -> BotFile | None:
         return msgspec.json.decode((folder / BOT_FILE).read_bytes(), type=BotFile)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def is_running(folder: Path, pid: int) -> bool:
+    """Whether the bot of this pid still runs on the folder: it says so, and it lives."""
+    bot = read_bot_file(folder)
+    if bot is None or bot.pid != pid:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def pull_quotes(folder: Path, markets: Sequence[str], *reasons: str) -> OSError | None:

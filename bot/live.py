@@ -29,6 +29,7 @@ from bot.folder_io import (
     pull_quotes,
     quotes_age_s,
 )
+from bot.ledger_place import LedgerPlace, ledger_place
 from bot.lines import state_line
 from bot.logs_io import cap_log
 from bot.panel import Screen, show
@@ -39,7 +40,6 @@ from shared.lossy_io import LossyText
 from shared.market import NS_PER_S
 from shared.service import configure_logging
 
-PAPER_NOTICE = "dry run: paper execution comes with the positions release; quoting goes on, nothing fills"
 LINE_EACH_S = 1.0
 WATCH_EACH_S = 0.5
 CHECK_LEASES_EACH_S = 0.25
@@ -52,12 +52,13 @@ PART_SILENT_S = 30.0  # so does a part without a heartbeat
 def run_live(options: Options, config: MMConfig) -> int:
     """Run until stopped; returns the exit code."""
     with _bus_address() as bus:
-        bot = BotFile(pid=os.getpid(), bus=bus, markets=options.markets, venues=options.venues)
+        ledger = ledger_place(options)
+        bot = BotFile(pid=os.getpid(), bus=bus, markets=options.markets, venues=options.venues, notice=ledger.notice)
         try:
             with lock_folder(options.out, bot), _logging(options) as log:
                 try:
                     pull_quotes(options.out, options.markets, "starting")
-                    return asyncio.run(_run(options, config, bus, log))
+                    return asyncio.run(_run(options, config, bus, ledger, log))
                 finally:
                     pull_quotes(options.out, options.markets, "stopped")
         except FolderTakenError as error:
@@ -78,15 +79,18 @@ def _bus_address() -> Iterator[str]:
         yield f"ipc://{folder}/bus"
 
 
-async def _run(options: Options, config: MMConfig, bus: str, log: FilteringBoundLogger) -> int:
-    return await _Run(options, config, bus, log).run()
+async def _run(options: Options, config: MMConfig, bus: str, ledger: LedgerPlace, log: FilteringBoundLogger) -> int:
+    return await _Run(options, config, bus, ledger, log).run()
 
 
 class _Run:
-    def __init__(self, options: Options, config: MMConfig, bus: str, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, options: Options, config: MMConfig, bus: str, ledger: LedgerPlace, log: FilteringBoundLogger
+    ) -> None:
         self._options = options
         self._config = config
         self._bus = bus
+        self._ledger = ledger
         self._log = log
         self._stop = asyncio.Event()
         self._supervisor = Supervisor(logs=options.out / "logs", log=log, on_death=self._on_death)
@@ -99,11 +103,16 @@ class _Run:
             loop.add_signal_handler(number, self._on_signal)
         if self._options.duration_s is not None:
             loop.call_later(self._options.duration_s, self._stop.set)
-        if self._options.dry_run:
-            self._log.warning(PAPER_NOTICE)
+        self._log.info(
+            "paper execution" if self._ledger.is_paper else "no execution: fills made elsewhere are booked",
+            ledger=self._ledger.shown,
+            is_continued=self._ledger.is_continued,  # positions of the running period stand, and count
+            bus=self._bus,
+        )
         work = (
             self._start(),
             self._bus_view.follow(),
+            self._bus_view.follow_results(),
             self._display(),
             self._watch_for_hangs(),
             self._enforce_leases(),
@@ -157,15 +166,16 @@ class _Run:
     async def _display(self) -> None:
         screen = Screen(
             title=f"{self._options.venues} venues · preset {self._options.preset}",
-            notice=PAPER_NOTICE if self._options.dry_run else "",
+            notice=self._ledger.notice,
             out=str(self._options.out),
             began_s=self._began_s,
         )
         if sys.stdout.isatty():
-            await show(screen, self._bus_view.view, self._supervisor.parts)
+            await show(screen, self._bus_view, self._supervisor.parts)
         while True:
             await asyncio.sleep(LINE_EACH_S)
-            print(state_line(self._bus_view.view, self._supervisor.parts), flush=True, file=LossyText(sys.stdout))
+            line = state_line(self._bus_view.view, self._supervisor.parts, self._bus_view.results)
+            print(line, flush=True, file=LossyText(sys.stdout))
 
     async def _enforce_leases(self) -> None:
         """What a sink that hangs leaves undone."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rich import box
@@ -22,8 +23,10 @@ from rich.text import Text
 
 from bot import exit_codes
 from bot.bus_view import BusView
-from bot.folder_io import read_bot_file
+from bot.folder_io import is_running, read_bot_file
 from bot.ladder_view import LadderRow, ladder_rows
+from bot.money_view import LABEL_COLUMNS, money_lines
+from bot.results_io import Results
 from bot.supervisor import PartState
 from services.sink.core import seconds_left
 from services.sink.view import MarketView, Standing, SystemView, standing
@@ -33,7 +36,12 @@ from shared.messages import Action, FeedState, FeedStatus, Outcome, PhaseName, R
 REFRESH_HZ = 4
 SECONDS_PER_YEAR = 365 * 86_400
 SIDE_BY_SIDE_COLUMNS = 180
+WIDE_COLUMNS, NARROW_COLUMNS = 112, 92  # inside a market's frame: room to list orders; none for spaces
+LOW_LINES = 36  # for each row of markets; with fewer, parts that are well are counted, not listed
 LEAST_LADDER, MOST_LADDER = 4, 16  # rows
+LEAST_BAR, MOST_BAR, BESIDE_BAR = 12, 44, 50  # of the time and of the fair value, and the words around it
+MOST_PATH = 20  # characters of the output folder
+WATCH_EACH_S = 0.5
 
 _ACTION_STYLE: dict[Action, str] = {
     "PULL_QUOTES": "bold white on red3",
@@ -78,27 +86,37 @@ class Screen(NamedTuple):
     out: str
     began_s: float
     notice: str = ""
+    leave: str = "stops"  # what Ctrl-C does
 
 
 class Dashboard:
-    """Draws the view as it is at the moment of drawing, to fit the terminal."""
+    """Draws the view as it is at the moment of drawing, to fit the terminal. `results` are the ledger's, by market."""
 
-    def __init__(self, screen: Screen, view: SystemView, parts: Mapping[str, PartState]) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        view: SystemView,
+        parts: Mapping[str, PartState],
+        results: Mapping[str, Results] = MappingProxyType({}),
+    ) -> None:
         self._screen = screen
         self._view = view
         self._parts = parts
+        self._results = results
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         height = options.height or console.height
         markets = list(self._view.markets.values())
         columns = 2 if len(markets) > 1 and options.max_width >= SIDE_BY_SIDE_COLUMNS else 1
         rows = -(-len(markets) // columns)
-        parts = _parts_lines(self._view, self._parts, options.max_width)
+        is_low = height < LOW_LINES * rows
+        parts = _parts_lines(self._view, self._parts, options.max_width, is_short=is_low)
         header_height = 2 if self._screen.notice else 1
         room = (height - 1 - header_height - len(parts)) // rows - 2  # inside each market's frame
         yield _header(self._screen)
         inside = options.max_width // columns - 4
-        panels = [_market_panel(self._view, each, room, inside) for each in markets]
+        results = self._results.get
+        panels = [_market_panel(self._view, each, results(each.series.name), room, inside) for each in markets]
         if columns == 1:
             yield Group(*panels)
         else:
@@ -111,9 +129,10 @@ class Dashboard:
         yield Group(*parts)
 
 
-async def show(screen: Screen, view: SystemView, parts: Mapping[str, PartState]) -> None:
+async def show(screen: Screen, bus_view: BusView, parts: Mapping[str, PartState]) -> None:
     """Show the panel on this terminal until cancelled."""
-    with Live(Dashboard(screen, view, parts), auto_refresh=False, screen=True) as live:
+    dashboard = Dashboard(screen, bus_view.view, parts, bus_view.results)
+    with Live(dashboard, auto_refresh=False, screen=True) as live:
         while True:
             live.refresh()
             await asyncio.sleep(1 / REFRESH_HZ)
@@ -122,17 +141,25 @@ async def show(screen: Screen, view: SystemView, parts: Mapping[str, PartState])
 def _header(screen: Screen) -> RenderableType:
     left = Text.assemble((" ◆ ", "bold cyan3"), ("Polymarket market maker", "bold"), ("  " + screen.title, _DIM))
     right = Text.assemble(
-        (f"{screen.out}/  up {_clock(time.monotonic() - screen.began_s)}  ", _DIM), ("Ctrl-C", "bold")
+        (f"{_short_path(screen.out)}/  up {_clock(time.monotonic() - screen.began_s)}  ", _DIM), ("Ctrl-C", "bold")
     )
-    right.append(" stops ", _DIM)
+    right.append(f" {screen.leave} ", _DIM)
     grid = Table.grid(expand=True)
     grid.add_column(ratio=1, no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)
     grid.add_row(left, right)
-    return Group(grid, Text(f" {screen.notice}", "bold orange1")) if screen.notice else grid
+    if not screen.notice:
+        return grid
+    return Group(grid, Text(f" {screen.notice}", "orange1", no_wrap=True, overflow="ellipsis"))
 
 
-def _market_panel(view: SystemView, market: MarketView, room: int, inside: int) -> RenderableType:
+def _short_path(path: str) -> str:
+    return path if len(path) <= MOST_PATH else f"…{path[1 - MOST_PATH :]}"
+
+
+def _market_panel(
+    view: SystemView, market: MarketView, results: Results | None, room: int, inside: int
+) -> RenderableType:
     stands = standing(view, market)
     period = market.periods.get("current")
     title = Text.assemble((f" {market.series.name} ", "bold white"))
@@ -144,17 +171,25 @@ def _market_panel(view: SystemView, market: MarketView, room: int, inside: int) 
         if period.refusal:
             title.append(f" refused: {period.refusal} ", "bold red3")
     action = _action_line(stands)
-    top = [action, _time_line(view, market), _fair_line(stands, market), _underlying(view, market)]
+    bar = min(max(inside - BESIDE_BAR, LEAST_BAR), MOST_BAR)
+    top = [action, _time_line(view, market, bar), _fair_line(stands, market, bar), _underlying(view, market)]
     top_height = len(top)
-    below, below_height = _below(view, market), max(6, len(view.feeds_of(market.series)) + 1)
-    if room < len(top) + LEAST_LADDER + 1 + below_height:
-        below, below_height = _short_below(view, market), 2
+    money = money_lines(view, market, results, is_wide=inside >= WIDE_COLUMNS)
+    below, below_height = _below(view, market), max(5, len(view.feeds_of(market.series)) + 1)
+    least_ladder = LEAST_LADDER if room >= top_height + LEAST_LADDER + 3 else 1
+    spare = room - top_height - least_ladder - 1
+    if spare < len(money) + below_height:
+        short = _short_below(view, market)
+        shown = max(spare - len(short), 1)
+        below = Group(*short[: max(spare - shown, 1)])
+        below_height = min(len(short), max(spare - shown, 1))
+        money = money[:shown]
     elif action.cell_len > inside:
         action.no_wrap = False
         top_height += action.cell_len // inside
-    ladder_height = min(max(room - top_height - below_height - 1, LEAST_LADDER), MOST_LADDER)
+    ladder_height = min(max(room - top_height - len(money) - below_height - 1, least_ladder), MOST_LADDER)
     return Panel(
-        Group(*top, _ladders(stands, market, ladder_height), below),
+        Group(*top, _ladders(stands, market, ladder_height, inside), *money, below),
         title=title,
         title_align="left",
         box=box.ROUNDED,
@@ -170,13 +205,12 @@ def _action_line(stands: Standing) -> Text:
     return line
 
 
-def _time_line(view: SystemView, market: MarketView) -> Text:
+def _time_line(view: SystemView, market: MarketView, length: int) -> Text:
     left_s = seconds_left(market, view.now_ns)
     phase = market.phase(view.now_ns)
     line = Text(no_wrap=True)
     if left_s is None or phase is None:
         return line.append("no period yet", _DIM)
-    length = 44
     share_gone = 1 - min(left_s / market.series.length_s, 1.0)
     line.append(f"{_clock(left_s):>8} left  ", "bold")
     for cell in range(length):
@@ -188,13 +222,12 @@ def _time_line(view: SystemView, market: MarketView) -> Text:
     return line
 
 
-def _fair_line(stands: Standing, market: MarketView) -> Text:
+def _fair_line(stands: Standing, market: MarketView, length: int) -> Text:
     quotes = None if stands.off_lease else stands.quotes
     line = Text(no_wrap=True, overflow="ellipsis")
     if quotes is None or quotes.fair_value is None:
         return line.append("fair value: none that can be defended", _DIM)
     line.append(f"{quotes.fair_value:8.4f} fair  ", "bold")
-    length = 44
     low, high = quotes.fair_low, quotes.fair_high
     for cell in range(length):
         lower, upper = cell / length, (cell + 1) / length
@@ -219,38 +252,54 @@ def _mid(market: MarketView) -> float | None:
     return (book.bid_ticks[0] + book.ask_ticks[0]) / 2 * book.tick_size
 
 
-def _ladders(stands: Standing, market: MarketView, height: int) -> RenderableType:
+def _ladders(stands: Standing, market: MarketView, height: int, inside: int) -> RenderableType:
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(ratio=1)
     grid.add_column(ratio=1)
-    grid.add_row(_ladder("CALL", stands, market, height), _ladder("PUT", stands, market, height))
+    is_narrow = inside < NARROW_COLUMNS
+    both: tuple[Outcome, Outcome] = ("CALL", "PUT")
+    grid.add_row(*(_ladder(each, stands, market, height, is_narrow=is_narrow) for each in both))
     return grid
 
 
-def _ladder(outcome: Outcome, stands: Standing, market: MarketView, height: int) -> RenderableType:
-    table = Table(box=None, expand=True, padding=(0, 1), header_style=_DIM, show_edge=False)
-    name = Text(f"{outcome} ({'Up' if outcome == 'CALL' else 'Down'})", "bold")
+def _ladder(outcome: Outcome, stands: Standing, market: MarketView, height: int, *, is_narrow: bool) -> RenderableType:
+    table = Table(box=None, expand=True, padding=(0, 0 if is_narrow else 1), header_style=_DIM, show_edge=False)
+    name = Text(outcome if is_narrow else f"{outcome} ({'Up' if outcome == 'CALL' else 'Down'})", "bold")
     columns: tuple[RenderableType, ...] = ("our bid", "bids", name, "asks", "our ask")
     for header in columns:
         table.add_column(header, justify="center" if header is name else "right", no_wrap=True)
     layers = stands.call if outcome == "CALL" else stands.put
     rows = ladder_rows(market.books.get(outcome), layers, height)
     for row in rows:
-        table.add_row(*_ladder_cells(row))
+        table.add_row(*_ladder_cells(row, is_narrow=is_narrow))
     if not rows:
         table.add_row("", "", Text("no book", _DIM), "", "")
     return table
 
 
-def _ladder_cells(row: LadderRow) -> tuple[Text, ...]:
+def _ladder_cells(row: LadderRow, *, is_narrow: bool) -> tuple[Text, ...]:
+    sizes = short_size if is_narrow else _full_size
     price_style = "green3" if row.bid_size else "red3" if row.ask_size else _DIM
     return (
         _ours(row.our_bid, "bold grey0 on green3"),
-        Text(f"{row.bid_size:,.0f}" if row.bid_size else "", "green3"),
+        Text(sizes(row.bid_size) if row.bid_size else "", "green3"),
         Text(f"{row.price:.{row.decimals}f}", f"bold {price_style}"),
-        Text(f"{row.ask_size:,.0f}" if row.ask_size else "", "red3"),
+        Text(sizes(row.ask_size) if row.ask_size else "", "red3"),
         _ours(row.our_ask, "bold grey0 on red3"),
     )
+
+
+def _full_size(size: float) -> str:
+    return f"{size:,.0f}"
+
+
+def short_size(size: float) -> str:
+    """At most four characters: 999, 8.4k, 12k, 1.2M."""
+    for unit, name in ((1.0, ""), (1e3, "k"), (1e6, "M")):
+        shown = f"{size / unit:.0f}" if unit == 1.0 or size / unit >= 9.95 else f"{size / unit:.1f}"
+        if float(shown) < 1000:
+            return shown + name
+    return "huge"
 
 
 def _ours(size: float | None, style: str) -> Text:
@@ -266,16 +315,18 @@ def _below(view: SystemView, market: MarketView) -> RenderableType:
     return grid
 
 
-def _short_below(view: SystemView, market: MarketView) -> RenderableType:
+def _short_below(view: SystemView, market: MarketView) -> list[Text]:
+    """The feeds first: what is wrong with them must be seen; then what moves the quotes."""
     feeds = view.feeds_of(market.series)
     bad = [each for each in feeds if each.state != "LIVE"]
     health = Text(no_wrap=True, overflow="ellipsis")
-    health.append("feeds   ", _DIM)
+    health.append(f"{'feeds':<{LABEL_COLUMNS}}", _DIM)
     if bad:
         health.append(", ".join(f"{each.venue} {_stream_name(each)} {each.state}" for each in bad), "orange1")
     else:
         health.append(f"{len(feeds)} live", "green3")
-    return Group(Text.assemble(_regime(market), "  ", _volatility(market), no_wrap=True, overflow="ellipsis"), health)
+    signals = Text.assemble((f"{'signals':<{LABEL_COLUMNS}}", _DIM), no_wrap=True, overflow="ellipsis")
+    return [health, signals.append_text(_regime(market)).append("  ").append_text(_volatility(market))]
 
 
 def _facts(market: MarketView) -> RenderableType:
@@ -286,7 +337,6 @@ def _facts(market: MarketView) -> RenderableType:
     table.add_row("regime", _regime(market))
     table.add_row("volatility", _volatility(market))
     table.add_row("flow", _flow(market))
-    table.add_row("position", _position(market))
     table.add_row("settlement", _settlement(market))
     return table
 
@@ -298,7 +348,7 @@ def _underlying(view: SystemView, market: MarketView) -> Text:
         line.append(f"{venue} ", _DIM)
         line.append(f"{(quote.bid + quote.ask) / 2:,.2f}  ")
     for kind, tick in sorted(asset.oracle.items()):
-        line.append(f"oracle {kind} ", _DIM)
+        line.append("oracle " if kind == "spot" else f"{kind} ", _DIM)
         line.append(f"{tick.price:,.2f}  ", "bold")
     return line if line.plain else line.append("no price of the underlying yet", _DIM)
 
@@ -351,19 +401,6 @@ def _flow(market: MarketView) -> Text:
     return text.append(f", net {signal.imbalance:+.2f}")
 
 
-def _position(market: MarketView) -> Text:
-    held = market.position
-    if held is None:
-        return _waiting("unknown")
-    if not held.call_shares and not held.put_shares:
-        return Text("flat", _DIM)
-    pnl = held.realized_pnl_usd + (held.unrealized_pnl_usd or 0.0)
-    return Text.assemble(
-        f"{held.call_shares:g} CALL, {held.put_shares:g} PUT, ",
-        (f"{pnl:+,.2f} USD", "green3" if pnl >= 0 else "red3"),
-    )
-
-
 def _settlement(market: MarketView) -> Text:
     ended = market.settlement
     if ended is None:
@@ -400,8 +437,9 @@ def _stream_name(status: FeedStatus) -> str:
     return f"{_CHANNEL.get(status.channel, status.channel)} {status.subject.partition('.')[2]}".rstrip()
 
 
-def _parts_lines(view: SystemView, parts: Mapping[str, PartState], columns: int) -> list[Text]:
-    """Every part with its state, memory and restarts, then how the last ones died."""
+def _parts_lines(view: SystemView, parts: Mapping[str, PartState], columns: int, *, is_short: bool) -> list[Text]:
+    """Every part with its state, memory and restarts, then how the last ones died. Short: what is well is counted."""
+    well = 0
     entries: list[Text] = []
     deaths: list[Text] = []
     for name in list(parts) or sorted(view.parts):
@@ -416,14 +454,19 @@ def _parts_lines(view: SystemView, parts: Mapping[str, PartState], columns: int)
         restarts = part.restarts if part is not None else 0 if seen is None else seen.restarts
         if restarts:
             entry.append(f" ↻{restarts}", "bold orange1")
-        entries.append(entry)
+        if is_short and style == "green3" and not restarts:
+            well += 1
+        else:
+            entries.append(entry)
         if part is not None and part.last_death:
             waiting = "" if part.phase == "running" else f" ({part.phase})"
             death = Text(no_wrap=True, overflow="ellipsis").append(f" {name}{waiting}: ", "orange1")
             deaths.append(death.append(part.last_death))
     total = sum(each.heartbeat.resident_bytes for each in view.parts.values())
+    if is_short:
+        entries.insert(0, Text.assemble(("● ", "green3"), f"{well} parts run"))
     entries.append(Text(f"all {total / 1e6:,.0f} MB", _DIM))
-    return [*_flowed(entries, columns), *deaths[-3:]]
+    return [*_flowed(entries, columns), *deaths[-1 if is_short else -3 :]]
 
 
 def _flowed(entries: list[Text], columns: int) -> list[Text]:
@@ -459,20 +502,36 @@ async def watch(out: Path, picture: Path | None, *, seconds: float, columns: int
     following = asyncio.create_task(bus_view.follow())
     oldest_ns = min((each.heartbeat.started_ns for each in bus_view.view.parts.values()), default=time.time_ns())
     began_s = time.monotonic() - (time.time_ns() - oldest_ns) / NS_PER_S
-    screen = Screen(title=f"{bot.venues} venues", out=str(out), began_s=began_s)
+    screen = Screen(title=f"{bot.venues} venues", out=str(out), began_s=began_s, notice=bot.notice, leave="leaves")
+    asking = asyncio.create_task(bus_view.follow_results())
     try:
         if picture is None:
-            await show(screen, bus_view.view, {})
-        await asyncio.sleep(seconds)
-        if picture is not None:
+            await _show_until_it_stops(screen, bus_view, out, bot.pid)
+            print(
+                f"bot.panel: the bot (pid {bot.pid}) on {out} stopped at {time.strftime('%H:%M:%S')}", file=sys.stderr
+            )
+        else:
+            await asyncio.sleep(seconds)
             with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
                 console = Console(record=True, width=columns, height=lines, force_terminal=True, file=nowhere)
-                console.print(Dashboard(screen, bus_view.view, {}))
+                console.print(Dashboard(screen, bus_view.view, {}, bus_view.results))
             picture.write_text(_svg(console), encoding="utf-8")
     finally:
-        following.cancel()
+        for each in (following, asking):
+            each.cancel()
+        await asyncio.gather(following, asking, return_exceptions=True)
         bus_view.close()
     return exit_codes.CLEAN
+
+
+async def _show_until_it_stops(screen: Screen, bus_view: BusView, out: Path, pid: int) -> None:
+    showing = asyncio.create_task(show(screen, bus_view, {}))
+    try:
+        while is_running(out, pid) and not showing.done():
+            await asyncio.sleep(WATCH_EACH_S)
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
 
 
 def _svg(console: Console) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+_OUT = tempfile.TemporaryDirectory(prefix="mm-tests-")  # removed when the tests end
 
 
 def start(module: str, *arguments: str, bus: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """`python -m <module>` on this bus; its log lines come from `stderr`."""
+    """`python -m <module>` on this bus; its log lines come from `stderr`. Unless named, its folder is its own."""
     own = {name: text for name, text in os.environ.items() if not name.startswith("MM_")}
     ours = {"MM_BUS": bus, "PYTHONPATH": str(ROOT), "MM_SUPERVISOR_PID": str(os.getpid())}
+    ours["MM_OUT"] = tempfile.mkdtemp(dir=_OUT.name)
     environment = own | ours | dict(variables or {})
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments], env=environment, stderr=subprocess.PIPE, text=True, cwd=ROOT

@@ -36,12 +36,12 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def bot_on_files(tmp_path: Path, **variables: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+def bot_on_files(tmp_path: Path, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A whole bot on an empty folder of files: every process is real, and nothing is quoted."""
     out, files = tmp_path / "out", tmp_path / "files"
     files.mkdir(exist_ok=True)
     bot = subprocess.Popen(
-        [sys.executable, "mm_bot.py", "--files", str(files), "--out", str(out)],
+        [sys.executable, "mm_bot.py", "--files", str(files), "--out", str(out), *arguments],
         cwd=ROOT,
         env=environment(variables),
         stdout=subprocess.PIPE,
@@ -156,6 +156,26 @@ def test_a_second_bot_is_refused_a_dead_sink_pulls_and_returns_and_sigterm_leave
         assert states[-1]["markets"]["btc-15m"]["action"] == "PULL_QUOTES"
     assert content(out / "mm_quotes.json")["reasons"] == ["stopped"]
     assert not [name for name, pid in pids.items() if is_alive(pid)]
+
+
+def test_a_dry_run_keeps_its_own_ledger_and_the_next_one_goes_on_with_it(tmp_path: Path) -> None:
+    ledger = tmp_path / "out" / "paper-files" / "ledger.sqlite"
+    before: dict[str, int] = {}  # the status file outlives a bot
+    for is_continued in (False, True):
+        with bot_on_files(tmp_path, "--dry-run", MM_HEDGER_LEDGER=f"sqlite:///{tmp_path}/real.sqlite") as (bot, out):
+            for part in ("executor", "hedger"):
+                wait_until(lambda part=part, old=before: pids_of(out).get(part) not in (None, old.get(part)))  # type: ignore[misc]
+            assert str(ledger) in content(out / "mm_bot.json")["notice"]
+            before = pids_of(out)
+            bot.terminate()
+            said, _ = bot.communicate(timeout=60)
+        lines = [json.loads(line) for line in said.splitlines()]
+        (start,) = [line for line in lines if line["event"] == "paper execution"]
+        assert (start["ledger"], start["is_continued"]) == (str(ledger), is_continued)
+        stopped = [line["part"] for line in lines if line["event"] == "stopped"]
+        assert stopped.index("executor") < stopped.index("hedger")
+    assert not (out / "ledger.sqlite").exists()
+    assert not (tmp_path / "real.sqlite").exists()
 
 
 def test_a_sink_that_hangs_leaves_no_ladder_past_its_lease_and_a_full_disk_none_at_all(tmp_path: Path) -> None:

@@ -132,7 +132,9 @@ class MarketQuoter:
             chosen.take_signal(held.message)
 
     def take_book(self, book: OutcomeBook, now_ns: int) -> bool:
-        """Take a book; False when it belongs to a period not known yet (it is kept) or not active."""
+        """Take a book; False when no answer is due: its period is not known yet (it is kept) or not active, or its
+        """Take a book; False when no answer is due: its period is not known yet (it is kept) or not active, or its
+        """
         period = self.periods.get(book.slug)
         if period is None:
             self.pending_books.pop((book.slug, book.outcome), None)
@@ -145,7 +147,8 @@ class MarketQuoter:
         period.take_book(book, now_ns)
         if not was_usable or before != (period.book_fault, period.mirror_broken_since_ns):
             self.recheck_ns = 0
-        return period is self.active
+        is_half = before == (None, 0) and period.book_fault is None and period.mirror_broken_since_ns > 0
+        return period is self.active and not is_half
 
     def take_prints(self, prints: list[Print]) -> None:
         """Take oracle prints, already noted by the asset, into the windows of every period."""

@@ -14,7 +14,19 @@ import msgspec
 from services.sink.view import MarketView, PartView, SystemView, standing
 from shared.core import Delivery, Event
 from shared.market import NS_PER_S, Series
-from shared.messages import Action, AnyMessage, Execution, Layer, Outcome, PhaseName, QuoteSet, RegimeName, Side
+from shared.messages import (
+    Action,
+    AnyMessage,
+    Execution,
+    Layer,
+    OrderState,
+    Outcome,
+    PhaseName,
+    QuoteSet,
+    RegimeName,
+    Side,
+    TradeSide,
+)
 
 QUOTES_FILE = "mm_quotes.json"
 STATUS_FILE = "mm_status.json"
@@ -36,8 +48,41 @@ class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
     execution_price: float
 
 
+class HeldPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger says we hold in `slug`: the fields of `shared.messages.Position`, in shares and dollars."""
+
+    slug: str
+    call_shares: float
+    put_shares: float
+    call_average_price: float | None
+    put_average_price: float | None
+    mergeable_pairs: float
+    realized_pnl_usd: float
+    unrealized_pnl_usd: float | None
+    liquidation_pnl_usd: float | None
+    worst_case_usd: float
+    fees_usd: float
+    rebates_usd: float
+    fills: int
+
+
+class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One open paper order: what is left of it, and the shares believed to be ahead of it in the queue."""
+
+    order_id: str
+    outcome: Outcome
+    side: TradeSide
+    price: float
+    left: float
+    ahead: float | None
+    state: OrderState
+
+
 class QuotesFile(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of `mm_quotes.json`. Times are Unix milliseconds; `None` means there is no answer."""
+    """The content of `mm_quotes.json`. Times are Unix milliseconds; `None` means there is no answer.
+
+    `position` is None while the ledger is silent, `open_orders` while nothing executes: unknown, not nothing.
+    """
 
     timestamp: int
     time_to_expiry_seconds: float | None = None
@@ -54,6 +99,8 @@ class QuotesFile(msgspec.Struct, frozen=True, kw_only=True):
     tick_size: float | None = None
     quoted_at: int | None = None
     valid_until: int
+    position: HeldPosition | None = None
+    open_orders: list[OrderLine] | None = None
     breakdown: dict[str, float] = {}
     inputs: dict[str, int] = {}
     version: int = FILE_VERSION
@@ -75,7 +122,11 @@ class PartStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One market in `mm_status.json`: the last message of each kind, by field name."""
+    """One market in `mm_status.json`: the last message of each kind, by field name.
+
+    `position` and `open_orders` are those of the quotes file; `last_fills` are the last eight since the sink began, the
+    newest last; `own_markout` is what our fills earned per share, positive is good for us.
+    """
 
     action: Action
     reasons: tuple[str, ...]
@@ -87,7 +138,10 @@ class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
     periods: dict[str, Any]
     settlement: dict[str, Any] | None
     signals: dict[str, Any]
-    position: dict[str, Any] | None
+    position: HeldPosition | None
+    open_orders: list[OrderLine] | None
+    last_fills: list[dict[str, Any]]
+    own_markout: float | None
     spot: dict[str, Any]
     oracle: dict[str, Any]
     feeds: list[dict[str, Any]]
@@ -214,8 +268,11 @@ def quotes_file(view: SystemView, market: MarketView) -> QuotesFile:
     stands = standing(view, market)
     now_ms = view.now_ns // _NS_PER_MS
     quotes = stands.quotes
+    position, open_orders = held(view, market), order_lines(view, market)
     if quotes is None:
-        return pulled(market.series.name, now_ms, *stands.reasons)
+        return msgspec.structs.replace(
+            pulled(market.series.name, now_ms, *stands.reasons), position=position, open_orders=open_orders
+        )
     is_defended = not stands.off_lease
     return QuotesFile(
         timestamp=now_ms,
@@ -233,6 +290,8 @@ def quotes_file(view: SystemView, market: MarketView) -> QuotesFile:
         tick_size=quotes.tick_size,
         quoted_at=quotes.ts_recv_ns // _NS_PER_MS,
         valid_until=market.lease_ends_ns // _NS_PER_MS,
+        position=position,
+        open_orders=open_orders,
         breakdown=quotes.breakdown,
         inputs=quotes.inputs,
     )
@@ -280,6 +339,18 @@ def _lines(layers: Iterable[Layer]) -> list[QuoteLine]:
     ]
 
 
+def held(view: SystemView, market: MarketView) -> HeldPosition | None:
+    """What we hold; None while nobody knows."""
+    position = market.position_now(view.now_ns)
+    return None if position is None else msgspec.convert(position, HeldPosition, from_attributes=True)
+
+
+def order_lines(view: SystemView, market: MarketView) -> list[OrderLine] | None:
+    """Our open orders; None while no executor speaks."""
+    orders = market.orders_now(view.now_ns)
+    return None if orders is None else [msgspec.convert(each, OrderLine, from_attributes=True) for each in orders]
+
+
 def market_status(view: SystemView, market: MarketView, lease_expiries: int) -> MarketStatus:
     """One market's part of the status file."""
     stands = standing(view, market)
@@ -296,7 +367,10 @@ def market_status(view: SystemView, market: MarketView, lease_expiries: int) -> 
         periods={role: msgspec.structs.asdict(each) for role, each in market.periods.items()},
         settlement=None if market.settlement is None else msgspec.structs.asdict(market.settlement),
         signals={type(each).__name__: msgspec.structs.asdict(each) for each in signals if each is not None},
-        position=None if market.position is None else msgspec.structs.asdict(market.position),
+        position=held(view, market),
+        open_orders=order_lines(view, market),
+        last_fills=[msgspec.structs.asdict(each) for each in market.fills],
+        own_markout=None if market.flow is None else market.flow.own_markout,
         spot={venue: msgspec.structs.asdict(each) for venue, each in asset.spot.items()},
         oracle={kind: msgspec.structs.asdict(each) for kind, each in asset.oracle.items()},
         feeds=[msgspec.structs.asdict(each) for each in view.feeds_of(market.series)],

@@ -6,6 +6,7 @@ takes no other clock's word for how long: a lease ends at the latest `MAX_LEASE_
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -16,10 +17,13 @@ from shared.messages import (
     Action,
     AnyMessage,
     FeedStatus,
+    Fill,
     Flow,
     Heartbeat,
     Layer,
     LeadLag,
+    OpenOrder,
+    OpenOrders,
     OracleKind,
     OraclePrice,
     Outcome,
@@ -35,7 +39,8 @@ from shared.messages import (
     Volatility,
 )
 
-SILENT_AFTER_S = 3.5  # parts say each second that they live
+SILENT_AFTER_S = 3.5  # parts say each second that they live; positions and open orders are repeated as often
+LAST_FILLS = 8  # how many are kept for people to see; all of them are in the ledger
 FORGET_AFTER_S = 600.0  # a part that moved away or was renamed leaves the picture
 MAX_LEASE_S = 10.0  # the longest lease a quoter may ask for (`lease_s`)
 CLOCK_STEP_S = 1.0  # a clock that goes back further voids what was heard before
@@ -66,7 +71,7 @@ class AssetView:
 
 @dataclass
 class MarketView:
-    """One series: its period, signals, books, position, and the quotes on lease."""
+    """One series: its period, signals, books, position, orders, and the quotes on lease."""
 
     series: Series
     periods: dict[PeriodRole, Period] = field(default_factory=dict)
@@ -77,6 +82,10 @@ class MarketView:
     volatility: Volatility | None = None
     flow: Flow | None = None
     position: Position | None = None
+    position_heard_ns: int = 0
+    orders: dict[str, OpenOrders] = field(default_factory=dict)  # by period; only those that have any
+    orders_heard_ns: int = 0
+    fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=LAST_FILLS))  # newest last
     quotes: QuoteSet | None = None
     lease_ends_ns: int = 0
     lease_fault: Literal["", "lease_implausible", "clock_stepped_back"] = ""
@@ -91,8 +100,33 @@ class MarketView:
     def step_clock_back(self, step_ns: int) -> None:
         """Our clock went back: the lease gains nothing by it, and after a large step there is none."""
         self.lease_ends_ns -= step_ns
+        self.position_heard_ns -= step_ns
+        self.orders_heard_ns -= step_ns
         if step_ns > CLOCK_STEP_S * NS_PER_S:
             self.lease_fault = "clock_stepped_back"
+
+    def take_position(self, position: Position, now_ns: int) -> None:
+        """What we hold, heard now; a last value from before our time at its own time."""
+        is_first = self.position is None
+        self.position = position
+        self.position_heard_ns = min(position.ts_recv_ns, now_ns) if is_first else now_ns
+
+    def take_orders(self, orders: OpenOrders, now_ns: int) -> None:
+        """The open orders of one period, heard now; those of periods that are over are forgotten."""
+        is_first = not self.orders_heard_ns
+        self.orders_heard_ns = min(orders.ts_recv_ns, now_ns) if is_first else now_ns
+        running = {each.slug for each in self.periods.values()} | {orders.slug}
+        self.orders = {slug: each for slug, each in (self.orders | {orders.slug: orders}).items() if slug in running}
+
+    def position_now(self, now_ns: int) -> Position | None:
+        """What we hold; None when the ledger never spoke or fell silent: then nobody knows."""
+        return None if _is_silent(self.position_heard_ns, now_ns) else self.position
+
+    def orders_now(self, now_ns: int) -> tuple[OpenOrder, ...] | None:
+        """Our orders that can still fill, of all periods; None when no executor speaks."""
+        if _is_silent(self.orders_heard_ns, now_ns):
+            return None
+        return tuple(order for each in self.orders.values() for order in each.orders)
 
     def end_ns(self) -> int | None:
         """When the quoted period ends; None before anything is known about it."""
@@ -111,6 +145,10 @@ class MarketView:
             if period.slug == slug or (slug is None and period.role == "current"):
                 return phase_at(now_ns, start_ns=period.start_ns, end_ns=period.end_ns)
         return None if self.quotes is None else self.quotes.phase
+
+
+def _is_silent(heard_ns: int, now_ns: int) -> bool:
+    return heard_ns <= 0 or now_ns - heard_ns > SILENT_AFTER_S * NS_PER_S
 
 
 class SystemView:
@@ -161,6 +199,8 @@ class SystemView:
                 | Volatility()
                 | Flow()
                 | Position()
+                | OpenOrders()
+                | Fill()
             ) if message.market in self.markets:
                 self._take_market(self.markets[message.market], message)
             case _:
@@ -181,7 +221,17 @@ class SystemView:
     def _take_market(
         self,
         market: MarketView,
-        message: QuoteSet | Period | Settlement | OutcomeBook | LeadLag | Regime | Volatility | Flow | Position,
+        message: QuoteSet
+        | Period
+        | Settlement
+        | OutcomeBook
+        | LeadLag
+        | Regime
+        | Volatility
+        | Flow
+        | Position
+        | OpenOrders
+        | Fill,
     ) -> None:
         match message:
             case QuoteSet():
@@ -201,7 +251,11 @@ class SystemView:
             case Flow():
                 market.flow = message
             case Position():
-                market.position = message
+                market.take_position(message, self.now_ns)
+            case OpenOrders():
+                market.take_orders(message, self.now_ns)
+            case Fill():
+                market.fills.append(message)
 
     def feeds_of(self, series: Series) -> list[FeedStatus]:
         """The streams this market lives on, worst first."""

@@ -126,5 +126,14 @@ def test_the_help_names_every_flag_file_and_exit_code(capsys: pytest.CaptureFixt
     for flag in (*flags.split(), "config", "set", "show-config", "explain", "at"):
         assert f"--{flag}" in text
     variables = ("MM_CONFIG_BASE_SPREAD=", "MM_CONFIG_TECHNIQUES__LEAD_LAG=")
-    for name in ("mm_quotes.json", "mm_status.json", *variables, *exit_codes.MEANINGS.values()):
+    for name in (
+        "mm_quotes.json",
+        "mm_status.json",
+        "mm_bot.json",
+        "ledger.sqlite",
+        "paper-<venues>/",
+        "MM_HEDGER_LEDGER",
+        *variables,
+        *exit_codes.MEANINGS.values(),
+    ):
         assert name in text

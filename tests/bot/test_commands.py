@@ -67,3 +67,9 @@ def test_the_quoter_stops_first_then_feeds_then_orders_then_the_ledger_then_sink
 def test_paper_execution_runs_only_when_asked_for() -> None:
     assert "executor" not in started()
     assert started("--dry-run")["executor"].arguments == ("-m", "services.executor")
+
+
+def test_without_paper_execution_the_ledger_is_where_the_environment_says() -> None:
+    parts = started()
+    assert "hedger" in parts
+    assert "MM_HEDGER_LEDGER" not in parts["hedger"].environment

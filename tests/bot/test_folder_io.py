@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from bot.folder_io import BotFile, FolderUnusableError, lock_folder, overdue_s, pull_quotes
+from bot.folder_io import BOT_FILE, BotFile, FolderUnusableError, is_running, lock_folder, overdue_s, pull_quotes
 
 BOT = BotFile(pid=1, bus="ipc:///nowhere", markets=("btc-15m",), venues="sim")
 
@@ -56,3 +60,19 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FolderUnusableError, match="file/out: Not a directory"), lock_folder(tmp_path / "file/out", BOT):
         pass
+
+
+def test_a_bot_runs_while_its_folder_says_so_and_it_lives(tmp_path: Path) -> None:
+    ours = BotFile(pid=os.getpid(), bus="ipc:///x", markets=("btc-15m",), venues="sim")
+    assert not is_running(tmp_path, ours.pid)
+    with lock_folder(tmp_path, ours):
+        assert is_running(tmp_path, ours.pid)
+        assert not is_running(tmp_path, ours.pid + 1)  # another one took the folder over
+    assert not is_running(tmp_path, ours.pid)
+
+
+def test_a_bot_that_was_killed_does_not_run_whatever_its_folder_says(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as short:
+        short.wait()
+    (tmp_path / BOT_FILE).write_bytes(msgspec.json.encode(msgspec.structs.replace(BOT, pid=short.pid)))
+    assert not is_running(tmp_path, short.pid)

@@ -7,15 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.sink.core import SinkCore, file_names, pulled_files
-from services.sink.view import FORGET_AFTER_S
+from services.sink.view import FORGET_AFTER_S, LAST_FILLS
 from shared.core import Delivery, Timer
 from shared.market import Series
 from shared.messages import (
     AnyMessage,
     FeedStatus,
+    Fill,
+    Flow,
     Heartbeat,
     Layer,
+    OpenOrders,
     Period,
+    Position,
     QuoteSet,
     Settlement,
     SpotQuote,
@@ -118,6 +122,8 @@ def test_the_file_has_the_shape_its_readers_know() -> None:
         "tick_size": 0.01,
         "quoted_at": NOW // MS,
         "valid_until": NOW // MS + 1000,
+        "position": None,
+        "open_orders": None,
         "breakdown": {"model_value": 0.5},
         "inputs": {},
         "version": 1,
@@ -277,6 +283,87 @@ def test_the_status_has_every_part_feed_signal_and_settlement() -> None:
     assert market["action"] == "QUOTE_BOTH"
     later = files.at(5000).content["mm_status.json"]
     assert (later["parts"]["quoter"]["state"], later["silent"]) == ("SILENT", ["quoter"])
+
+
+def test_the_quotes_file_says_what_is_held_and_which_orders_are_open() -> None:
+    held = build(
+        Position, call_shares=12.5, call_average_price=0.4, unrealized_pnl_usd=None, worst_case_usd=-5.0, fills=2
+    )
+    files = Files().hear(held, build(OpenOrders)).at(100)
+    assert files.quotes["reasons"] == ["starting"]  # before any quote too
+    files.hear(quotes_until(1000)).at(200)
+    assert files.quotes["position"] == {
+        "slug": SLUG,
+        "call_shares": 12.5,
+        "put_shares": 0.0,
+        "call_average_price": 0.4,
+        "put_average_price": None,
+        "mergeable_pairs": 0.0,
+        "realized_pnl_usd": 0.0,
+        "unrealized_pnl_usd": None,
+        "liquidation_pnl_usd": 0.0,
+        "worst_case_usd": -5.0,
+        "fees_usd": 0.0,
+        "rebates_usd": 0.0,
+        "fills": 2,
+    }
+    assert files.quotes["open_orders"] == [
+        {
+            "order_id": "o1",
+            "outcome": "CALL",
+            "side": "buy",
+            "price": 0.49,
+            "left": 50.0,
+            "ahead": 100.0,
+            "state": "resting",
+        }
+    ]
+    assert files.content["mm_status.json"]["markets"]["btc-15m"]["position"] == files.quotes["position"]
+    assert files.content["mm_status.json"]["markets"]["btc-15m"]["open_orders"] == files.quotes["open_orders"]
+
+
+def test_before_any_quote_the_position_is_in_the_file_already() -> None:
+    files = Files().hear(build(Position, put_shares=3.0), build(OpenOrders, orders=())).at(100)
+    assert (files.quotes["action"], files.quotes["position"]["put_shares"]) == ("PULL_QUOTES", 3.0)
+    assert files.quotes["open_orders"] == []
+
+
+def test_a_position_nobody_vouches_for_any_more_is_unknown() -> None:
+    files = Files().hear(build(Position), build(OpenOrders)).at(3500)
+    assert (files.quotes["position"] is None, files.quotes["open_orders"] is None) == (False, False)
+    files.at(3600)
+    assert (files.quotes["position"], files.quotes["open_orders"]) == (None, None)
+    assert files.hear(build(Position)).at(3700).quotes["position"]["slug"] == SLUG
+
+
+def test_a_last_value_from_before_our_time_is_as_old_as_it_is() -> None:
+    files = Files().hear(build(Position, at_s=START_S + 290), build(OpenOrders, at_s=START_S + 290)).at(100)
+    assert (files.quotes["position"], files.quotes["open_orders"]) == (None, None)
+
+
+def test_a_clock_that_steps_back_keeps_no_position_alive() -> None:
+    files = Files().hear(build(Position), build(OpenOrders)).at(3000).at(0)
+    assert files.quotes["position"] is not None
+    files.at(600)
+    assert (files.quotes["position"], files.quotes["open_orders"]) == (None, None)
+
+
+def test_orders_of_a_period_that_is_over_are_forgotten() -> None:
+    next_slug = "btc-updown-15m-1791242100"
+    files = Files().hear(build(Period), build(OpenOrders)).at(100)
+    files.hear(build(OpenOrders, slug=next_slug)).at(200)
+    assert len(files.quotes["open_orders"]) == 2
+    files.hear(build(Period, slug=next_slug), build(OpenOrders, slug=next_slug, orders=())).at(300)
+    assert files.quotes["open_orders"] == []
+
+
+def test_the_status_has_the_last_fills_and_what_they_earned() -> None:
+    fills = [build(Fill, fill_id=f"f{number}") for number in range(LAST_FILLS + 2)]
+    files = Files().hear(*fills, build(Flow, own_markout=0.0125)).at(100)
+    market = files.content["mm_status.json"]["markets"]["btc-15m"]
+    assert [each["fill_id"] for each in market["last_fills"]] == [each.fill_id for each in fills[2:]]
+    assert market["own_markout"] == 0.0125
+    assert Files().at(200).content["mm_status.json"]["markets"]["btc-15m"]["own_markout"] is None
 
 
 def test_a_part_that_began_anew_counts_as_restarted() -> None:
