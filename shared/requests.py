@@ -69,6 +69,19 @@ class BookCash(msgspec.Struct, frozen=True, kw_only=True, tag="book_cash", tag_f
     ts_ns: int
 
 
+class BookSettlement(msgspec.Struct, frozen=True, kw_only=True, tag="book_settlement", tag_field="query"):
+    """How a period ended, by hand: for an outcome that the venue announced while no hedger listened.
+
+    Refused while the period runs, and when another outcome stands; `ok` when this one stands already.
+    """
+
+    entry_id: str
+    market: str
+    slug: str
+    outcome: Outcome
+    ts_ns: int
+
+
 class PositionsQuery(msgspec.Struct, frozen=True, tag="positions", tag_field="query"):
     """All positions that are open now."""
 
@@ -99,7 +112,7 @@ class HedgeQuery(msgspec.Struct, frozen=True, tag="hedge", tag_field="query"):
     market: str
 
 
-Booking = BookFill | BookReversal | BookMerge | BookCash
+Booking = BookFill | BookReversal | BookMerge | BookCash | BookSettlement
 Question = Booking | PositionsQuery | PositionQuery | PnlQuery | FillsQuery | HedgeQuery
 
 
@@ -107,6 +120,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to any question. Whatever is not `ok` carries its reason in `detail`.
 
     `sequence` is the ledger's last entry that the answer knows of. `rows` are the rows of `pnl`, `fills` and `hedge`.
+    `waiting` are the slugs among `positions` that are over and whose outcome is not known, and when they ended (ns).
     """
 
     version: int = ANSWER_VERSION
@@ -114,6 +128,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     sequence: int = 0
     positions: tuple[Position, ...] = ()
+    waiting: dict[str, int] = {}
     rows: tuple[dict[str, Any], ...] = ()
 
 

@@ -21,6 +21,7 @@ from services.hedger.metrics_io import HedgerCollector
 from services.hedger.settings import HedgerSettings
 from services.hedger.verify_io import REMEDY, verify
 from shared.bus import Responder
+from shared.config import MMConfig
 from shared.requests import Answer, decode_answer
 from shared.service import EXIT_CONFIGURATION, Runtime, load_settings, run
 from shared.settings import ServiceSettings
@@ -38,7 +39,9 @@ class Hedger(HedgerCore):
 
     def __init__(self, runtime: Runtime, ledger: Ledger, drop: DropFolder | None) -> None:
         begin = time.monotonic()
-        super().__init__([each.name for each in runtime.series], ledger)
+        text = runtime.settings.config_json
+        config = MMConfig.model_validate_json(text) if text else MMConfig()
+        super().__init__([each.name for each in runtime.series], ledger, config)
         self._runtime = runtime
         self._drop = drop
         self._next_drop = 0.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from services.hedger.entries import Entry
-from shared.market import parse_slug
+from shared.market import NS_PER_S, parse_slug
 from shared.messages import Outcome
 from shared.money import MICRO
 
@@ -65,14 +65,16 @@ class Account:
     """
 
     __slots__ = (
-        "call", "cash_micro", "entries", "fees_micro", "fills", "history", "last_ts_ns", "market", "outcome", "put",
-        "realized_micro", "rebates_micro", "rebates_paid_micro", "redeemed_call", "redeemed_put", "slug", "start_s",
+        "call", "cash_micro", "end_ns", "entries", "fees_micro", "fills", "history", "last_ts_ns", "market", "outcome",
+        "put", "realized_micro", "rebates_micro", "rebates_paid_micro", "redeemed_call", "redeemed_put", "slug",
+        "start_s",
     )  # fmt: skip
 
     def __init__(self, market: str, slug: str) -> None:
         self.market = market
         self.slug = slug
-        self.start_s = parse_slug(slug)[1]
+        series, self.start_s = parse_slug(slug)
+        self.end_ns = (self.start_s + series.length_s) * NS_PER_S
         self.outcome: Outcome | None = None
         self.history: list[Entry] = []
         self.entries = 0  # bookings, settlements not counted
@@ -113,6 +115,10 @@ class Account:
     def is_open(self) -> bool:
         """Whether something was booked and no outcome is known yet."""
         return self.outcome is None and self.entries > 0
+
+    def is_waiting(self, now_ns: int) -> bool:
+        """Whether the period is over, and only its outcome is missing."""
+        return self.is_open() and now_ns >= self.end_ns
 
     def apply(self, entry: Entry) -> None:
         """Take one entry."""

@@ -19,7 +19,7 @@ from services.hedger.entries import SETTLEMENT_PREFIX, Entry
 from shared.market import NS_PER_S, parse_slug
 from shared.messages import Outcome
 from shared.money import MICRO, from_micro
-from shared.requests import BookCash, BookFill, Booking, BookMerge, BookReversal, Status
+from shared.requests import BookCash, BookFill, Booking, BookMerge, BookReversal, BookSettlement, Status
 
 LONGEST_ID = 200
 LONGEST_REASON = 500
@@ -115,6 +115,8 @@ class Batch:
             found = _slug_fault(booking.market, booking.slug)
             if found is not None:
                 return found
+        if isinstance(booking, BookSettlement):
+            return self._settle_by_hand(booking)
         sequence = self._books.sequence + 1
         if isinstance(booking, BookFill):
             entry = make.of_fill(booking, sequence=sequence, booked_ns=self._now_ns)
@@ -140,6 +142,23 @@ class Batch:
                 "refused", "already_reversed", f"already_reversed: fill {booking.fill_id!r} was taken back before"
             )
         return found or self._short(entry) or self._take(entry)
+
+    def _settle_by_hand(self, booking: BookSettlement) -> Verdict:
+        """The amounts follow from the account, so what makes two of these the same is the rest."""
+        account = self._books.accounts.get(booking.slug) or Account(booking.market, booking.slug)
+        known = self._by_id.get(booking.entry_id)
+        if account.outcome is not None and account.outcome != booking.outcome:
+            return _refuse("outcome_differs", f"{booking.slug} is settled as {account.outcome}, not {booking.outcome}")
+        if known is not None:
+            is_same = (known.kind, known.slug, known.ts_ns) == ("settlement", booking.slug, booking.ts_ns)
+            return Verdict(is_known=known.sequence <= self._first_sequence) if is_same else _reused(known)
+        if account.outcome is not None:
+            before = self._saved.get(booking.slug, account)
+            return Verdict(is_known=before is not None and before.outcome is not None)
+        if self._now_ns < account.end_ns:
+            return _refuse("running", f"{booking.slug} is not over yet")
+        self._redeem(booking.market, booking.slug, booking.outcome, booking.ts_ns, entry_id=booking.entry_id)
+        return Verdict()
 
     def _known(self, entry: Entry) -> Verdict | None:
         known = self._by_id.get(entry.entry_id)
@@ -187,7 +206,7 @@ class Batch:
             self._redeem(entry.market, entry.slug, account.outcome, entry.ts_ns)
         return Verdict()
 
-    def _redeem(self, market: str, slug: str, outcome: Outcome, ts_ns: int) -> None:
+    def _redeem(self, market: str, slug: str, outcome: Outcome, ts_ns: int, *, entry_id: str = "") -> None:
         account = self._books.accounts.get(slug) or Account(market, slug)
         self._append(
             make.of_settlement(
@@ -199,6 +218,7 @@ class Batch:
                 sequence=self._books.sequence + 1,
                 ts_ns=ts_ns,
                 booked_ns=self._now_ns,
+                entry_id=entry_id,
             )
         )
 

@@ -2,7 +2,8 @@
 
 The state is the ledger's; the core judges a booking, hands its entries to the journal, and answers `ok` once they stand
 there. Bookings that wait together become durable together. `Position` is published each second and at each change of
-the current period of each market, `Fill` once for each booked fill.
+the current period of each market, `Fill` once for each booked fill. Periods whose outcome was missed are named once
+after the start: only somebody who knows the outcome can book it.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from services.hedger.accounts import Account, Books
 from services.hedger.bookings import Batch, Verdict, is_period_of, wanted
 from services.hedger.entries import Entry
+from services.hedger.hedge import answer_hedge
+from services.hedger.hedge_inputs import HedgeError, OtherPosition
 from services.hedger.journal import Journal, JournalError, MemoryJournal
 from services.hedger.market_view import MarketView, position_of
-from services.hedger.rows import entry_row, pnl_row
-from shared.core import Delivery, Event, Gap, time_of
+from services.hedger.rows import entry_row, pnl_row, utc_text
+from shared.config import MMConfig
+from shared.core import Delivery, Event, Gap, Timer, time_of
 from shared.market import NS_PER_S
 from shared.messages import AnyMessage, Fill, OpenOrders, OutcomeBook, Period, Position, QuoteSet, Settlement
 from shared.money import from_micro
@@ -28,6 +33,7 @@ from shared.requests import (
     Booking,
     BookMerge,
     BookReversal,
+    BookSettlement,
     FillsQuery,
     HedgeQuery,
     PnlQuery,
@@ -40,18 +46,19 @@ from shared.requests import (
 
 REPEAT_NS = NS_PER_S // 2  # the quoter pulls when it has not heard for three of these
 MOST_ROWS = 1000
+MOST_NAMED = 10
 
-_BOOKINGS = (BookFill, BookReversal, BookMerge, BookCash)
+_BOOKINGS = (BookFill, BookReversal, BookMerge, BookCash, BookSettlement)
 
 
 class HedgerCore:
-    """The positions of these markets, from what stands in the journal.
+    """The positions of these markets, from what stands in the journal. `config` says how much risk is minded.
 
     `refused` counts refusals by reason, `booked` entries by kind. `notices` are texts for the log: whoever runs the
     core takes them, and what `take_messages` returns, after each call.
     """
 
-    def __init__(self, markets: Sequence[str], journal: Journal | None = None) -> None:
+    def __init__(self, markets: Sequence[str], journal: Journal | None = None, config: MMConfig | None = None) -> None:
         self.books = Books()
         self.refused: Counter[str] = Counter()
         self.booked: Counter[str] = Counter()
@@ -59,12 +66,14 @@ class HedgerCore:
         self.notices: list[str] = []
         self.now_ns = 0
         self._journal: Journal = MemoryJournal() if journal is None else journal
+        self._config = MMConfig() if config is None else config
         self._views = {market: MarketView(market) for market in markets}
         self._settlements: dict[str, Settlement] = {}
         self._disputed: set[str] = set()
         self._messages: list[AnyMessage] = []
         self._is_in_doubt = False
         self._next_repeat_ns = 0
+        self._has_named_waiting = False
         self.books.replay(self._journal.after(0))
 
     def update(self, event: Event) -> Sequence[AnyMessage]:
@@ -74,6 +83,9 @@ class HedgerCore:
             self._take(event.message)
         elif isinstance(event, Gap):
             return ()  # every input is a snapshot, or repeated
+        elif isinstance(event, Timer) and not self._has_named_waiting:  # the last values of the bus are taken by now
+            self._has_named_waiting = True
+            self._name_waiting()
         if self.now_ns >= self._next_repeat_ns:
             self._next_repeat_ns = self.now_ns + REPEAT_NS
             self._settle()
@@ -125,6 +137,21 @@ class HedgerCore:
         waiting = [each for each in self.books.accounts.values() if each.is_open() and each.slug not in shown]
         waiting.sort(key=lambda account: (-account.start_s, account.market))
         return (*current, *(position_of(each, self.now_ns) for each in waiting))
+
+    def waiting(self) -> list[Account]:
+        """Periods that are over and whose outcome is not known, oldest first."""
+        found = [each for each in tuple(self.books.accounts.values()) if each.is_waiting(self.now_ns)]
+        return sorted(found, key=lambda account: (account.end_ns, account.slug))
+
+    def _name_waiting(self) -> None:
+        waiting = self.waiting()
+        named = ", ".join(f"{each.slug} since {utc_text(each.end_ns)}" for each in waiting[:MOST_NAMED])
+        more = f" and {len(waiting) - MOST_NAMED} more" if len(waiting) > MOST_NAMED else ""
+        if waiting:
+            self.notices.append(
+                f"periods that wait for their outcome: {named}{more}; when the venue's word was missed, book it: "
+                "python -m services.hedger.client book-settlement --slug <slug> --outcome CALL|PUT"
+            )
 
     def published(self) -> tuple[Position, ...]:
         """What was last published of each market."""
@@ -260,20 +287,77 @@ class HedgerCore:
             return Answer(status="unknown_market", detail=detail, sequence=sequence)
         match question:
             case PositionsQuery():
-                return Answer(positions=self.positions(), sequence=sequence)
+                positions = self.positions()
+                return Answer(positions=positions, waiting=self._waiting_of(positions), sequence=sequence)
             case PositionQuery():
                 view = self._views.get(market)
                 if view is None:
                     return Answer(status="unknown_market", detail="name a market", sequence=sequence)
-                return Answer(positions=(self._position(view),) if view.slug else (), sequence=sequence)
+                positions = (self._position(view),) if view.slug else ()
+                return Answer(positions=positions, waiting=self._waiting_of(positions), sequence=sequence)
             case PnlQuery():
                 return self._answer_pnl(question)
             case FillsQuery():
                 return self._answer_fills(question)
             case HedgeQuery():
-                detail = "hedge: the analysis of close, hedge, merge and hold is not part of this hedger"
-                return Answer(status="unavailable", detail=detail, sequence=sequence)
+                try:
+                    return Answer(rows=self._hedge_rows(market), sequence=sequence)
+                except HedgeError as error:
+                    return Answer(status="unavailable", detail=str(error), sequence=sequence)
         raise AssertionError(f"a booking is not answered here: {question}")
+
+    def _waiting_of(self, positions: Sequence[Position]) -> dict[str, int]:
+        accounts = [self.books.accounts.get(each.slug) for each in positions]
+        return {each.slug: each.end_ns for each in accounts if each is not None and each.is_waiting(self.now_ns)}
+
+    def _hedge_rows(self, market: str) -> tuple[dict[str, Any], ...]:
+        """The hedge analysis of the current period. Raises HedgeError when there is none."""
+        view, now_ns, config = self._views.get(market), self.now_ns, self._config
+        if view is None or view.period is None:
+            raise HedgeError("market", f"no period of {market!r} is current", "name a market whose period is known")
+        if config.inventory_skew_mode != "logit":
+            raise HedgeError(
+                "inventory_skew_mode",
+                f"{config.inventory_skew_mode} leans by dollars a share, which is no risk aversion",
+                "set it to logit, or give hedge_analyzer.py the position and --gamma",
+            )
+        account = self.books.accounts.get(view.slug) or Account(market, view.slug)
+        others, without_value = self._others(market)
+        quotes = view.quotes(now_ns)
+        return answer_hedge(
+            period=view.period,
+            now_ns=now_ns,
+            call_units=account.call.units,
+            put_units=account.put.units,
+            cost_micro=account.call.cost_micro + account.put.cost_micro,
+            call_book=view.book("CALL", now_ns),
+            put_book=view.book("PUT", now_ns),
+            fair=None if quotes is None else quotes.fair_value,
+            fair_low=None if quotes is None else quotes.fair_low,
+            fair_high=None if quotes is None else quotes.fair_high,
+            sigma_per_sqrt_s=None if quotes is None else quotes.breakdown.get("sigma"),
+            gamma_per_usd=config.inventory_skew_factor,
+            max_age_s=config.limits.book_s,
+            resting=view.orders,
+            others=others,
+            others_without_value=without_value,
+        )
+
+    def _others(self, market: str) -> tuple[list[OtherPosition], list[str]]:
+        """What is held in other current periods of the same asset: with a fair value, and without one."""
+        others, without_value = [], []
+        for name, view in self._views.items():
+            account = self.books.accounts.get(view.slug)
+            is_ours = name != market and name.partition("-")[0] == market.partition("-")[0]
+            if not is_ours or account is None or account.call.units == account.put.units:
+                continue
+            per_bp = view.fair_per_bp(self.now_ns)
+            if per_bp is None:
+                without_value.append(name)
+            else:
+                net_shares = from_micro(account.call.units - account.put.units)
+                others.append(OtherPosition(market=name, usd_per_bp=net_shares * per_bp))
+        return others, without_value
 
     def _answer_pnl(self, query: PnlQuery) -> Answer:
         sequence = self.books.sequence

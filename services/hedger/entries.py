@@ -170,11 +170,14 @@ def of_cash(cash: BookCash, *, sequence: int, booked_ns: int) -> Entry:
 
 def of_settlement(
     *, market: str, slug: str, outcome: Outcome, call_units: int, put_units: int, sequence: int, ts_ns: int,
-    booked_ns: int,
+    booked_ns: int, entry_id: str = "",
 ) -> Entry:  # fmt: skip
-    """The entry that redeems what is held (negative: takes back what was redeemed too much): $1 for each winner."""
+    """The entry that redeems what is held (negative: takes back what was redeemed too much): $1 for each winner.
+
+    `entry_id` is that of whoever booked the outcome; empty: the ledger's own.
+    """
     return _bare(
-        sequence, "settlement", f"{SETTLEMENT_PREFIX}{slug}:{sequence}", market, slug, ts_ns, booked_ns,
+        sequence, "settlement", entry_id or f"{SETTLEMENT_PREFIX}{slug}:{sequence}", market, slug, ts_ns, booked_ns,
         cash_micro=call_units if outcome == "CALL" else put_units,
         call_units=-call_units, put_units=-put_units, outcome=outcome,
         reason=f"{opposite(outcome)} pays nothing",

@@ -33,7 +33,7 @@ from services.hedger.hedge_inputs import (
     HedgePosition,
     HedgePrices,
     OtherPosition,
-    RestingOrder,
+    averaging_s,
 )
 from services.hedger.hedge_report import (
     TITLES,
@@ -55,8 +55,8 @@ from services.hedger.hedge_risk import (
     fair_per_bp,
     net_positions,
     perpetual_hedge,
-    worst_case_usd,
 )
+from services.hedger.pnl import worst_case_micro
 from shared.market import NS_PER_S
 from shared.messages import OpenOrder, Outcome, OutcomeBook, Period
 from shared.money import MICRO, from_micro, product_micro
@@ -250,12 +250,11 @@ class _Scene:
         )
 
     def _worst_usd(self, call_left: int, put_left: int, cash_micro: int) -> float:
-        return worst_case_usd(
-            call_shares=from_micro(call_left),
-            put_shares=from_micro(put_left),
-            cash_usd=from_micro(cash_micro - self.position.cost_micro),
-            resting=self.position.resting,
+        cash_micro -= self.position.cost_micro
+        worst_micro = worst_case_micro(
+            cash_micro=cash_micro, call_units=call_left, put_units=put_left, orders=self.position.resting
         )
+        return from_micro(worst_micro)
 
     def _orders(self, taken: Walk | None) -> tuple[HedgeOrder, ...]:
         orders = []
@@ -536,6 +535,8 @@ class _Scene:
         found += [f"the sizes in the {each.outcome} book are assumed, and nothing behind them" for each in assumed]
         if self.position.resting:
             found.append(f"{len(self.position.resting)} resting orders count in every worst case: cancel them first")
+        without_value = self.prices.others_without_value
+        found += [f"{each} is held too and has no fair value now: not netted" for each in without_value]
         if self.prices.others and netting is None:
             found.append("other positions were given, but without volatility (--sigma) nothing can be netted")
         if netting is not None and abs(netting.left_usd_per_bp[chosen]) > abs(netting.net_usd_per_bp) + 1e-9:
@@ -563,10 +564,12 @@ def answer_hedge(
     max_age_s: float = 5.0,
     resting: Sequence[OpenOrder] = (),
     others: Sequence[OtherPosition] = (),
+    others_without_value: Sequence[str] = (),
 ) -> tuple[dict[str, Any], ...]:
     """The rows that answer a `shared.requests.HedgeQuery`; see `HedgeReport.rows`.
 
     `cost_micro` is what the shares held now cost. Books of another period count as unknown, ages are by `ts_recv_ns`.
+    `others_without_value` are markets in which something is held that cannot be netted now.
     Raises HedgeError when there is no answer: no fair value, the period is over or refused (its fees may be unknown),
     a crossed book.
     """
@@ -586,9 +589,7 @@ def answer_hedge(
         call_shares=from_micro(call_units),
         put_shares=from_micro(put_units),
         cost_usd=from_micro(cost_micro),
-        resting=tuple(
-            RestingOrder(outcome=each.outcome, side=each.side, price=each.price, shares=each.left) for each in resting
-        ),
+        resting=tuple(resting),
     )
     prices = HedgePrices(
         fair=fair,
@@ -598,11 +599,12 @@ def answer_hedge(
         call=_book_of(books.get("CALL"), now_ns),
         put=_book_of(books.get("PUT"), now_ns),
         sigma_per_sqrt_s=sigma_per_sqrt_s,
-        averaging_s=float(period.twap_lookback_s) if period.settlement == "twap" else 0.0,
+        averaging_s=averaging_s(period),
         tick_size=min([period.tick_size, *(each.tick_size for each in books.values())]),
         min_size_shares=period.min_size_shares,
         market=period.market,
         others=tuple(others),
+        others_without_value=tuple(others_without_value),
     )
     return analyzer.analyze(position, prices).rows()
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from shared.messages import Outcome, TradeSide
+from shared.messages import OpenOrder, Outcome, Period
 from shared.money import MICRO, product_micro, to_micro
 
 
@@ -133,24 +133,11 @@ def _price_micro(field: str, price: float) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestingOrder:
-    """An order of ours that can still fill: it counts in every worst case."""
-
-    outcome: Outcome
-    side: TradeSide
-    price: float
-    shares: float
-
-    def __post_init__(self) -> None:
-        _price_micro(f"resting {self.side} {self.outcome}", self.price)
-        _finite(f"resting {self.side} {self.outcome}: shares", self.shares)
-
-
-@dataclass(frozen=True, kw_only=True)
 class HedgePosition:
     """What is held, and what it cost: average prices a share, or `cost_usd` of everything (fees paid may be in it).
 
-    Without either nothing can be said about profit or the worst case, so it is refused.
+    Without either nothing can be said about profit or the worst case, so it is refused. `resting` are orders of ours
+    that can still fill: they count in every worst case.
     """
 
     call_shares: float = 0.0
@@ -158,7 +145,7 @@ class HedgePosition:
     call_average_price: float | None = None
     put_average_price: float | None = None
     cost_usd: float | None = None
-    resting: tuple[RestingOrder, ...] = ()
+    resting: tuple[OpenOrder, ...] = ()
 
     def __post_init__(self) -> None:
         has_average = self.call_average_price is not None or self.put_average_price is not None
@@ -166,6 +153,9 @@ class HedgePosition:
             raise HedgeError("position.cost_usd", "given beside average prices", "give one of them")
         if self.cost_usd is not None:
             _finite("position.cost_usd", self.cost_usd, least=-math.inf)
+        for order in self.resting:
+            _price_micro(f"resting {order.side} {order.outcome}", order.price)
+            _finite(f"resting {order.side} {order.outcome}: shares", order.left)
         for name, shares, average in (
             ("call", self.call_shares, self.call_average_price),
             ("put", self.put_shares, self.put_average_price),
@@ -233,6 +223,7 @@ class HedgePrices:
     that is None is unknown. `sigma_per_sqrt_s` (of the log return) is None when unknown; then nothing is said about the
     underlying.
     `averaging_s` is the length of the settlement's own average before the end, 0 for a spot settlement.
+    `others_without_value` are markets in which something is held that cannot be netted now.
     """
 
     fair: float
@@ -247,6 +238,7 @@ class HedgePrices:
     min_size_shares: float = 5.0
     market: str = ""
     others: tuple[OtherPosition, ...] = ()
+    others_without_value: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _finite("fair", self.fair, most=1.0)
@@ -281,3 +273,8 @@ class HedgePrices:
     def min_units(self) -> int:
         """The smallest order in micro-shares."""
         return to_micro(self.min_size_shares)
+
+
+def averaging_s(period: Period) -> float:
+    """Seconds of the average that settles this period; 0 for a spot settlement."""
+    return float(period.twap_lookback_s) if period.settlement == "twap" else 0.0

@@ -1,4 +1,4 @@
-"""What a position in a binary is worth under risk: certainty equivalent, worst case, delta, perpetual hedge, netting.
+"""What a position in a binary is worth under risk: certainty equivalent, delta, perpetual hedge, netting.
 
 Pure functions; dollars, shares, seconds, natural-log volatility per square-root second.
 """
@@ -6,11 +6,11 @@ Pure functions; dollars, shares, seconds, natural-log volatility per square-root
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from services.hedger.hedge_inputs import HedgeError, OtherPosition, RestingOrder
+from services.hedger.hedge_inputs import HedgeError, OtherPosition
 
 _NORMAL = NormalDist()
 BP = 1e-4
@@ -31,24 +31,6 @@ def certainty_equivalent_usd(shares: float, *, probability: float, gamma_per_usd
     wins, loses = math.log(probability) - exposure, math.log1p(-probability)
     larger = max(wins, loses)
     return -(larger + math.log1p(math.exp(min(wins, loses) - larger))) / gamma_per_usd
-
-
-def worst_case_usd(*, call_shares: float, put_shares: float, cash_usd: float, resting: Iterable[RestingOrder]) -> float:
-    """The profit under the worse outcome, with every resting order filled that hurts under it.
-
-        min over outcomes w of  cash + shares_w + sum over orders of min(0, profit of its fill under w)
-
-    `cash_usd` is what came in less what was paid. Source: `reference/quant.md` 9.
-    """
-    resting = tuple(resting)
-    ends = []
-    for outcome, shares in (("CALL", call_shares), ("PUT", put_shares)):
-        harm = 0.0
-        for order in resting:
-            bought = (1.0 if order.outcome == outcome else 0.0) - order.price
-            harm += min(0.0, bought * order.shares if order.side == "buy" else -bought * order.shares)
-        ends.append(cash_usd + shares + harm)
-    return min(ends)
 
 
 def fair_deviation_per_sqrt_s(*, fair: float, time_left_s: float, averaging_s: float) -> float | None:

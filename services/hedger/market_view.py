@@ -1,8 +1,10 @@
-"""What the bus says of one market's current period: fees, fair value, books and open orders; and the position in it."""
+"""What the bus says of one market's current period: rules, fair value, books, open orders; and the position in it."""
 
 from __future__ import annotations
 
 from services.hedger.accounts import Account
+from services.hedger.hedge_inputs import averaging_s
+from services.hedger.hedge_risk import fair_deviation_per_sqrt_s, fair_per_bp
 from services.hedger.pnl import liquidation_usd, unrealized_usd, worst_case_micro
 from shared.market import NS_PER_S
 from shared.messages import OpenOrder, OpenOrders, OutcomeBook, Period, Position, QuoteSet
@@ -22,7 +24,7 @@ class MarketView:
     def _enter(self, slug: str) -> None:
         self.slug = slug
         self.orders: tuple[OpenOrder, ...] = ()
-        self._fees: tuple[float, float] | None = None
+        self.period: Period | None = None
         self._quotes: QuoteSet | None = None
         self._books: dict[str, OutcomeBook] = {}
 
@@ -31,7 +33,7 @@ class MarketView:
         is_new = period.slug != self.slug
         if is_new:
             self._enter(period.slug)
-        self._fees = (period.fee_rate, period.fee_exponent)
+        self.period = period
         return is_new
 
     def take_quotes(self, quotes: QuoteSet) -> None:
@@ -51,18 +53,41 @@ class MarketView:
 
     def position(self, account: Account, now_ns: int) -> Position:
         """The position in the current period as it stands now."""
-        quotes = self._quotes
-        fair_value = quotes.fair_value if quotes is not None and now_ns <= quotes.valid_until_ns else None
-        call_book, put_book = (self._book(outcome, now_ns) for outcome in ("CALL", "PUT"))
+        quotes, period = self.quotes(now_ns), self.period
+        fair_value = None if quotes is None else quotes.fair_value
         liquidation = None
-        if self._fees is not None:
-            fee_rate, fee_exponent = self._fees
+        if period is not None:
             liquidation = liquidation_usd(
-                account, call_book, put_book, fee_rate=fee_rate, fee_exponent=fee_exponent
-            )  # fmt: skip
+                account,
+                self.book("CALL", now_ns),
+                self.book("PUT", now_ns),
+                fee_rate=period.fee_rate,
+                fee_exponent=period.fee_exponent,
+            )
         return position_of(account, now_ns, orders=self.orders, fair_value=fair_value, liquidation=liquidation)
 
-    def _book(self, outcome: str, now_ns: int) -> OutcomeBook | None:
+    def quotes(self, now_ns: int) -> QuoteSet | None:
+        """The last quotes, while their lease lasts."""
+        quotes = self._quotes
+        return quotes if quotes is not None and now_ns <= quotes.valid_until_ns else None
+
+    def fair_per_bp(self, now_ns: int) -> float | None:
+        """Dollars a share that CALL gains per basis point of the asset; None without a fair value or a volatility."""
+        quotes, period = self.quotes(now_ns), self.period
+        if quotes is None or quotes.fair_value is None or period is None:
+            return None
+        deviation = fair_deviation_per_sqrt_s(
+            fair=quotes.fair_value,
+            time_left_s=(period.end_ns - now_ns) / NS_PER_S,
+            averaging_s=averaging_s(period),
+        )
+        sigma = quotes.breakdown.get("sigma")
+        if deviation is None or sigma is None:
+            return None
+        return fair_per_bp(deviation_per_sqrt_s=deviation, sigma_per_sqrt_s=sigma)
+
+    def book(self, outcome: str, now_ns: int) -> OutcomeBook | None:
+        """The last book of an outcome, while it says something."""
         book = self._books.get(outcome)
         return book if book is not None and now_ns - book.ts_recv_ns <= BOOK_LIMIT_NS else None
 
@@ -73,6 +98,12 @@ def position_of(
 ) -> Position:  # fmt: skip
     """An account as a message."""
     is_flat = account.call.units == 0 and account.put.units == 0
+    worst_micro = worst_case_micro(
+        cash_micro=account.cash_micro,
+        call_units=account.call.units,
+        put_units=account.put.units,
+        orders=orders if account.outcome is None else (),
+    )
     return Position(
         ts_event_ns=now_ns,
         ts_recv_ns=now_ns,
@@ -88,6 +119,6 @@ def position_of(
         liquidation_pnl_usd=0.0 if is_flat else liquidation,
         fees_usd=from_micro(account.fees_micro),
         rebates_usd=from_micro(account.rebates_micro),
-        worst_case_usd=from_micro(worst_case_micro(account, orders)),
+        worst_case_usd=from_micro(worst_micro),
         fills=account.fills,
     )

@@ -30,6 +30,7 @@ class HedgerCollector(Collector):
         yield refused
         yield GaugeMetricFamily("hedger_ledger_entries", "Entries in the ledger.", core.books.sequence)
         yield CounterMetricFamily("hedger_ledger_errors", "Times the ledger did not answer.", core.ledger_errors)
+        yield GaugeMetricFamily("hedger_waiting_periods", "Periods over whose outcome is missing.", len(core.waiting()))
         shares = GaugeMetricFamily(
             "hedger_position_shares", "Held in the current period.", labels=["market", "outcome"]
         )

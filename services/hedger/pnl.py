@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from services.hedger.accounts import Account, settles_at
 from shared.messages import OpenOrder, Outcome, OutcomeBook
 from shared.money import from_micro, product_micro, to_micro
-
-OUTCOMES: tuple[Outcome, Outcome] = ("CALL", "PUT")
 
 
 def taker_fee_usd(*, price: float, shares: float, fee_rate: float, fee_exponent: float) -> float:
@@ -65,12 +63,13 @@ def liquidation_usd(
     return paid_usd - from_micro(account.call.cost_micro + account.put.cost_micro)
 
 
-def outcome_micro(account: Account, outcome: Outcome, orders: Sequence[OpenOrder] = ()) -> int:
+def outcome_micro(*, cash_micro: int, units: int, outcome: Outcome, orders: Iterable[OpenOrder] = ()) -> int:
     """Profit of the period in micro-dollars if `outcome` wins and every order that hurts then fills.
 
-    cash + shares of the outcome + sum over open orders of min(0, profit of its fill under the outcome).
+    cash + shares of the outcome + sum over open orders of min(0, profit of its fill under the outcome). `cash_micro` is
+    what came in less what was paid, `units` what is held of that outcome. Source: `reference/quant.md` 9.
     """
-    profit = account.cash_micro + account.leg(outcome).units
+    profit = cash_micro + units
     for order in orders:
         price_micro, units = to_micro(order.price), to_micro(order.left)
         paid = product_micro(settles_at(outcome, order.outcome), units) - product_micro(price_micro, units)
@@ -78,8 +77,10 @@ def outcome_micro(account: Account, outcome: Outcome, orders: Sequence[OpenOrder
     return profit
 
 
-def worst_case_micro(account: Account, orders: Sequence[OpenOrder] = ()) -> int:
-    """The lesser of the two; the known outcome's once there is one."""
-    if account.outcome is not None:
-        return account.cash_micro
-    return min(outcome_micro(account, outcome, orders) for outcome in OUTCOMES)
+def worst_case_micro(*, cash_micro: int, call_units: int, put_units: int, orders: Iterable[OpenOrder] = ()) -> int:
+    """The lesser of the two outcomes' profits, in micro-dollars."""
+    orders = tuple(orders)
+    return min(
+        outcome_micro(cash_micro=cash_micro, units=call_units, outcome="CALL", orders=orders),
+        outcome_micro(cash_micro=cash_micro, units=put_units, outcome="PUT", orders=orders),
+    )

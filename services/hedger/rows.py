@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from services.hedger.accounts import Account
 from services.hedger.entries import Entry
+from shared.market import NS_PER_S
 from shared.messages import Position
 from shared.money import from_micro
 
 
 def pnl_row(account: Account, position: Position) -> dict[str, Any]:
-    """One period. `total_usd` is what is certain: realized and paid rebates; rebates expected stand beside it."""
+    """One period. `total_usd` is what is certain: realized and paid rebates; rebates expected stand beside it.
+
+    `waiting_since_ns` is its end while the period is over and its outcome is not known, None otherwise.
+    """
     return {
         "market": account.market,
         "slug": account.slug,
         "outcome": account.outcome,
+        "waiting_since_ns": account.end_ns if account.is_waiting(position.ts_recv_ns) else None,
         "call_shares": position.call_shares,
         "put_shares": position.put_shares,
         "realized_usd": position.realized_pnl_usd,
@@ -55,3 +61,8 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         "ts_ns": entry.ts_ns,
         "booked_ns": entry.booked_ns,
     }
+
+
+def utc_text(ts_ns: int) -> str:
+    """A time to the second, such as 2026-10-06T01:15:00Z."""
+    return datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

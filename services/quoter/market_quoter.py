@@ -133,7 +133,7 @@ class MarketQuoter:
 
     def take_book(self, book: OutcomeBook, now_ns: int) -> bool:
         """Take a book; False when no answer is due: its period is not known yet (it is kept) or not active, or its
-        """Take a book; False when no answer is due: its period is not known yet (it is kept) or not active, or its
+        outcome's mirror is on the way (both are one book and change with one frame; if not, a Timer answers).
         """
         period = self.periods.get(book.slug)
         if period is None:

@@ -18,10 +18,10 @@ from shared.requests import (
     encode_question,
 )
 from tests.builders import build
-from tests.services.hedger.scene import cash, fill, merge, reversal
+from tests.services.hedger.scene import cash, fill, merge, outcome, reversal
 
 QUESTIONS: tuple[Question, ...] = (
-    fill(), reversal(), merge(5), cash("fee", -1), PositionsQuery(), PositionQuery(market="btc-15m"),
+    fill(), reversal(), merge(5), cash("fee", -1), outcome(), PositionsQuery(), PositionQuery(market="btc-15m"),
     PnlQuery(market="btc-15m", periods=3), FillsQuery(count=3), HedgeQuery(market="btc-15m"),
 )  # fmt: skip
 
@@ -51,7 +51,9 @@ def test_amounts_are_integers_and_a_float_is_refused() -> None:
 
 
 def test_an_answer_comes_back_and_another_version_is_refused() -> None:
-    answer = Answer(positions=(build(Position),), rows=({"id": "f1", "price": 0.49, "reason": None},), sequence=7)
+    answer = Answer(
+        positions=(build(Position),), rows=({"id": "f1", "price": 0.49, "reason": None},), sequence=7, waiting={"s": 9}
+    )
     assert decode_answer(encode_answer(answer)) == answer
     with pytest.raises(ValueError, match="version 1"):
         decode_answer(encode_answer(Answer(version=1)))

@@ -1,4 +1,4 @@
-"""`python -m services.hedger.client positions|position|pnl|fills|hedge|book-fill ...`
+"""`python -m services.hedger.client positions|position|pnl|fills|hedge|book-fill|book-settlement ...`
 
 Exit codes: 0 ok; 1 refused or unavailable; 2 the command is wrong; 3 no answer, which means unknown, not no.
 """
@@ -15,10 +15,12 @@ from rich.console import Console
 
 from services.hedger.client.tables import table_of
 from shared.bus import BusTimeoutError, Endpoints, close_everything, request
+from shared.market import NS_PER_S, parse_slug
 from shared.money import to_micro
 from shared.requests import (
     Answer,
     BookFill,
+    BookSettlement,
     FillsQuery,
     HedgeQuery,
     PnlQuery,
@@ -69,11 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     book.add_argument("--rebate", default="0", help="dollars expected by the schedule (default 0)")
     book.add_argument("--taker", action="store_true", help="it took liquidity; default: a maker's fill")
     book.add_argument("--ts-ns", type=int, help="when, in nanoseconds since 1970; default: now")
+    settle = command("book-settlement", "Book how a period ended, when the hedger missed the venue's word.")
+    settle.add_argument("--slug", required=True, help="the period, such as btc-updown-15m-1791241200")
+    settle.add_argument("--outcome", required=True, choices=("CALL", "PUT"), help="what paid a dollar")
+    settle.add_argument("--entry-id", help="unique forever; default: made of the slug")
     return parser
 
 
 def _question(chosen: argparse.Namespace) -> Question:
-    """What was asked for. Raises ValueError or ArithmeticError for an amount that is none."""
+    """What was asked for. Raises ValueError or ArithmeticError for an amount or a slug that is none."""
     match chosen.command:
         case "positions":
             return PositionsQuery()
@@ -85,6 +91,15 @@ def _question(chosen: argparse.Namespace) -> Question:
             return FillsQuery(market=chosen.market, count=chosen.count)
         case "hedge":
             return HedgeQuery(market=chosen.market)
+        case "book-settlement":
+            series, start_s = parse_slug(chosen.slug)
+            return BookSettlement(
+                entry_id=chosen.entry_id or f"book-settlement:{chosen.slug}",
+                market=series.name,
+                slug=chosen.slug,
+                outcome=chosen.outcome,
+                ts_ns=(start_s + series.length_s) * NS_PER_S,
+            )
         case _:
             return BookFill(
                 fill_id=chosen.fill_id,
@@ -108,8 +123,9 @@ def _show(answer: Answer, chosen: argparse.Namespace) -> int:
         print(msgspec.json.encode(answer).decode())
     elif answer.status != "ok":
         print(f"{answer.status}: {answer.detail}", file=sys.stderr)
-    elif chosen.command == "book-fill":
-        print(f"booked: {chosen.fill_id} (ledger entry {answer.sequence} or before)")
+    elif chosen.command.startswith("book-"):
+        booked = chosen.fill_id if chosen.command == "book-fill" else f"{chosen.slug} as {chosen.outcome}"
+        print(f"booked: {booked} (ledger entry {answer.sequence} or before)")
     else:
         console = Console()
         if not console.is_terminal:
@@ -125,7 +141,7 @@ def main() -> int:
     try:
         question = _question(chosen)
     except (ValueError, ArithmeticError) as error:
-        parser.error(f"an amount is no number: {error}")
+        parser.error(f"an amount is no number, or a slug no period: {error}")
     try:
         endpoints = Endpoints.of(chosen.bus or load_settings(ServiceSettings).bus)
     except ValueError as error:
@@ -137,6 +153,8 @@ def main() -> int:
         if isinstance(question, BookFill):
             again = shlex.join(sys.argv[1:] + ([] if chosen.ts_ns else ["--ts-ns", str(question.ts_ns)]))
             print(f"book it again, it counts once: python -m services.hedger.client {again}", file=sys.stderr)
+        elif isinstance(question, BookSettlement):
+            print("book it again, it counts once", file=sys.stderr)
         return EXIT_SILENT
     except ValueError as error:
         print(f"unknown: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.hedger.core import HedgerCore
+from shared.config import MMConfig
 from shared.core import Delivery
 from shared.messages import AnyMessage, Period, topic_of
 from shared.money import MICRO
@@ -14,6 +15,7 @@ from shared.requests import (
     BookFill,
     BookMerge,
     BookReversal,
+    BookSettlement,
     Question,
     decode_answer,
     encode_question,
@@ -21,6 +23,7 @@ from shared.requests import (
 from tests.builders import NS, SLUG, START_S, build
 
 AT_NS = (START_S + 300) * NS
+END_NS = (START_S + 900) * NS
 
 
 def fill(fill_id: str = "f1", **fields: Any) -> BookFill:
@@ -61,15 +64,21 @@ def cash(kind: str, cash_micro: int, **fields: Any) -> BookCash:
     return BookCash(**(defaults | {"cash_micro": cash_micro} | fields))
 
 
-def ask_all(hedger: HedgerCore, *questions: Question) -> list[Answer]:
+def outcome(won: str = "CALL", **fields: Any) -> BookSettlement:
+    """How the period ended, by hand."""
+    defaults = {"entry_id": "o1", "market": "btc-15m", "slug": SLUG, "outcome": won, "ts_ns": END_NS}
+    return BookSettlement(**(defaults | fields))
+
+
+def ask_all(hedger: HedgerCore, *questions: Question, now_ns: int = AT_NS) -> list[Answer]:
     """All at once, as they wait in the socket together."""
-    encoded = hedger.answer_all([encode_question(each) for each in questions], now_ns=AT_NS)
+    encoded = hedger.answer_all([encode_question(each) for each in questions], now_ns=now_ns)
     return [decode_answer(each) for each in encoded]
 
 
-def ask(hedger: HedgerCore, question: Question) -> Answer:
+def ask(hedger: HedgerCore, question: Question, *, now_ns: int = AT_NS) -> Answer:
     """One question."""
-    return ask_all(hedger, question)[0]
+    return ask_all(hedger, question, now_ns=now_ns)[0]
 
 
 def deliver(hedger: HedgerCore, message: AnyMessage) -> list[AnyMessage]:
@@ -77,8 +86,8 @@ def deliver(hedger: HedgerCore, message: AnyMessage) -> list[AnyMessage]:
     return list(hedger.update(Delivery(topic_of(message), 1, 1, message)))
 
 
-def hedger_in_a_period(journal: Any = None) -> HedgerCore:
+def hedger_in_a_period(journal: Any = None, config: MMConfig | None = None) -> HedgerCore:
     """A hedger of two markets, in a period of the first."""
-    hedger = HedgerCore(["btc-15m", "eth-15m"], journal)
+    hedger = HedgerCore(["btc-15m", "eth-15m"], journal, config)
     deliver(hedger, build(Period))
     return hedger

@@ -213,6 +213,7 @@ def test_the_profit_under_an_outcome_is_what_settlement_pays() -> None:
         batch = Batch(hedger.books, ["btc-15m"], [], now_ns=1)
         batch.book(fill("f1", units=7 * MICRO))
         batch.book(fill("f2", units=3 * MICRO, outcome="PUT", fee_micro=1234))
-        expected = outcome_micro(hedger.books.accounts[SLUG], outcome)
+        held = hedger.books.accounts[SLUG]
+        expected = outcome_micro(cash_micro=held.cash_micro, units=held.leg(outcome).units, outcome=outcome)
         batch.settle(market="btc-15m", slug=SLUG, outcome=outcome, ts_ns=1)
         assert hedger.books.accounts[SLUG].cash_micro == expected == hedger.books.accounts[SLUG].realized_micro

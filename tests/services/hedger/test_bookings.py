@@ -11,7 +11,18 @@ from shared.messages import Settlement
 from shared.money import MICRO
 from shared.requests import Question
 from tests.builders import SLUG, START_S, build
-from tests.services.hedger.scene import ask, ask_all, cash, deliver, fill, hedger_in_a_period, merge, reversal
+from tests.services.hedger.scene import (
+    END_NS,
+    ask,
+    ask_all,
+    cash,
+    deliver,
+    fill,
+    hedger_in_a_period,
+    merge,
+    outcome,
+    reversal,
+)
 
 ETH = SLUG.replace("btc", "eth")
 
@@ -195,3 +206,66 @@ def test_an_outcome_is_known_even_of_a_period_without_a_fill() -> None:
     ask(hedger, fill())
     assert hedger.books.accounts[SLUG].cash_micro == -4_900_000
     assert hedger.books.accounts[SLUG].call.units == 0
+
+
+# -- outcomes by hand ------------------------------------------------------------------------------------------------
+
+
+def test_an_outcome_booked_by_hand_redeems_what_is_held_and_counts_once() -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill())
+    answers = ask_all(hedger, outcome(), outcome(), now_ns=END_NS)
+    assert [each.status for each in answers] == ["ok", "ok"]
+    account = hedger.books.accounts[SLUG]
+    assert (account.outcome, account.cash_micro, account.call.units) == ("CALL", 5_100_000, 0)
+    assert ask(hedger, outcome(), now_ns=END_NS).status == "ok"
+    assert ask(hedger, outcome(entry_id="o2"), now_ns=END_NS).status == "ok"  # it stands already
+    assert hedger.booked == {"fill": 1, "settlement": 1}
+    assert ask(hedger, fill("late"), now_ns=END_NS).status == "ok"  # and settles at once
+    assert hedger.books.accounts[SLUG].cash_micro == 10_200_000
+    assert ask(hedger, outcome(), now_ns=END_NS).status == "ok"
+
+
+def test_another_outcome_than_the_one_that_stands_is_refused_by_name() -> None:
+    for hedger in (settled("CALL"), hedger_in_a_period()):
+        first = ask(hedger, outcome("CALL", entry_id="first"), now_ns=END_NS)
+        assert first.status == "ok"
+        for again in (outcome("PUT"), outcome("PUT", entry_id="first")):
+            answer = ask(hedger, again, now_ns=END_NS)
+            assert (answer.status, answer.detail.partition(":")[0]) == ("refused", "outcome_differs")
+        assert hedger.books.accounts[SLUG].outcome == "CALL"
+
+
+def test_an_outcome_is_not_booked_while_the_period_runs() -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill())
+    answer = ask(hedger, outcome(), now_ns=END_NS - 1)
+    assert (answer.status, answer.detail.partition(":")[0]) == ("refused", "running")
+    assert hedger.books.accounts[SLUG].outcome is None
+
+
+@pytest.mark.parametrize(
+    ("booking", "name"),
+    [
+        (outcome(entry_id="f1"), "id_reused"),
+        (outcome(entry_id=f"settlement:{SLUG}:9"), "id"),
+        (outcome(slug=ETH), "slug"),
+        (outcome(ts_ns=0), "time"),
+    ],
+)
+def test_an_outcome_that_cannot_be_is_refused_by_name(booking: Question, name: str) -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill())
+    answer = ask(hedger, booking, now_ns=END_NS)
+    assert (answer.status, answer.detail.partition(":")[0]) == ("refused", name)
+    assert hedger.books.sequence == 1
+
+
+def test_the_venues_word_after_an_outcome_by_hand_books_nothing_and_a_contradiction_is_said() -> None:
+    hedger = hedger_in_a_period()
+    ask_all(hedger, fill(), outcome("PUT"), now_ns=END_NS)
+    deliver(hedger, build(Settlement, official="PUT"))
+    assert hedger.notices == []
+    deliver(hedger, build(Settlement, official="CALL"))
+    assert [note.partition(";")[2] for note in hedger.notices] == [" the venue now says CALL: not booked, look at it"]
+    assert hedger.books.sequence == 2

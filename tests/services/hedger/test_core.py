@@ -1,19 +1,35 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
 
 from services.hedger.core import HedgerCore
 from services.hedger.entries import Entry
+from services.hedger.hedge_report import group_rows
 from services.hedger.journal import JournalError, MemoryJournal
+from shared.config import MMConfig
 from shared.core import Delivery, Timer
 from shared.messages import AnyMessage, Fill, OpenOrders, OutcomeBook, Period, Position, QuoteSet, Settlement
 from shared.money import MICRO
 from shared.requests import Answer, FillsQuery, HedgeQuery, PnlQuery, PositionQuery, PositionsQuery
 from tests.builders import NS, SLUG, START_S, build
-from tests.services.hedger.scene import ask, ask_all, cash, deliver, fill, hedger_in_a_period, merge, reversal
+from tests.services.hedger.scene import (
+    AT_NS,
+    END_NS,
+    ask,
+    ask_all,
+    cash,
+    deliver,
+    fill,
+    hedger_in_a_period,
+    merge,
+    outcome,
+    reversal,
+)
 
 DEEP = b"\x82\xa5query\xa9positions\xa1x" + b"\x91" * 200_000 + b"\xc0"
 
@@ -235,7 +251,128 @@ def test_every_answer_says_how_far_the_ledger_was() -> None:
         assert (answer.version, answer.sequence) == (2, 1)
 
 
-def test_the_hedge_question_has_no_answer_yet_and_says_so() -> None:
-    answer = ask(hedger_in_a_period(), HedgeQuery(market="btc-15m"))
-    assert answer.status == "unavailable"
-    assert answer.detail
+# -- outcomes that were missed ---------------------------------------------------------------------------------------
+
+
+def restarted(*, settlement: Settlement | None = None, at_ns: int = END_NS + NS) -> HedgerCore:
+    """A hedger that was down when its period ended, after its first second."""
+    journal = MemoryJournal()
+    ask(hedger_in_a_period(journal), fill())
+    hedger = HedgerCore(["btc-15m", "eth-15m"], journal)
+    if settlement is not None:
+        deliver(hedger, settlement)
+    hedger.update(Timer(at_ns))
+    return hedger
+
+
+def test_a_missed_outcome_is_named_once_after_the_start_with_its_time_and_remedy() -> None:
+    hedger = restarted()
+    (notice,) = hedger.notices
+    assert f"{SLUG} since 2026-10-05T23:15:00Z" in notice
+    assert "book-settlement" in notice
+    hedger.update(Timer(END_NS + 2 * NS))
+    assert len(hedger.notices) == 1
+    assert restarted(at_ns=END_NS - 1).notices == []
+    assert restarted(settlement=build(Settlement)).notices == []
+
+
+def test_a_period_without_outcome_is_shown_as_waiting_since_its_end_until_it_is_booked() -> None:
+    hedger = restarted()
+    assert ask(hedger, PositionsQuery()).waiting == {SLUG: END_NS}
+    assert [row["waiting_since_ns"] for row in ask(hedger, PnlQuery()).rows] == [END_NS]
+    assert ask(hedger, outcome()).status == "ok"
+    assert ask(hedger, PositionsQuery()).waiting == {}
+    assert [row["waiting_since_ns"] for row in ask(hedger, PnlQuery()).rows] == [None]
+    running = hedger_in_a_period()
+    ask(running, fill())
+    assert ask(running, PositionQuery(market="btc-15m")).waiting == {}
+    assert ask(running, PositionQuery(market="btc-15m"), now_ns=END_NS).waiting == {SLUG: END_NS}
+
+
+# -- hedge -----------------------------------------------------------------------------------------------------------
+
+
+def quoted(hedger: HedgerCore, **fields: Any) -> None:
+    """Quotes and the books of the period, now."""
+    deliver(hedger, build(OutcomeBook, ts_recv_ns=AT_NS))
+    deliver(hedger, build(OutcomeBook, ts_recv_ns=AT_NS, outcome="PUT"))
+    defaults = {"fair_value": 0.5, "fair_low": 0.45, "fair_high": 0.55, "breakdown": {"sigma": 9e-5}}
+    deliver(hedger, build(QuoteSet, **({"valid_until_ns": AT_NS + NS} | defaults | fields)))
+
+
+def hedge(hedger: HedgerCore) -> dict[str, Any]:
+    answer = ask(hedger, HedgeQuery(market="btc-15m"))
+    assert answer.status == "ok", answer.detail
+    return group_rows(answer.rows)
+
+
+def test_the_hedge_question_is_answered_from_the_ledger_the_books_the_quotes_and_the_open_orders() -> None:
+    hedger = hedger_in_a_period()
+    ask_all(hedger, fill(), fill("p", outcome="PUT", units=4 * MICRO, fee_micro=10_000))
+    quoted(hedger)
+    free = hedge(hedger)
+    assert (free["position"]["call_shares"], free["position"]["put_shares"]) == (10.0, 4.0)
+    assert free["position"]["cost_usd"] == pytest.approx(14 * 0.49)
+    assert (free["position"]["fair"], free["position"]["fair_low"], free["position"]["time_left_s"]) == (0.5, 0.45, 600)
+    assert free["position"]["gamma_per_usd"] == MMConfig().inventory_skew_factor
+    assert free["perpetual"] is not None
+    status = {each["name"]: each["status"] for each in free["alternatives"]}
+    assert {status[name] for name in ("close_now", "buy_opposite_and_merge", "merge_pairs")} == {"possible"}
+    deliver(hedger, build(OpenOrders))
+    worst = [each["worst_case_usd"] for found in (free, hedge(hedger)) for each in found["alternatives"][:1]]
+    assert worst[1] == pytest.approx(worst[0] - 50 * 0.49)
+
+
+def test_the_risk_aversion_is_the_configured_one_and_a_linear_lean_is_none() -> None:
+    hedger = hedger_in_a_period(config=MMConfig(inventory_skew_factor=0.004))
+    ask(hedger, fill())
+    quoted(hedger)
+    assert hedge(hedger)["position"]["gamma_per_usd"] == 0.004
+    linear = hedger_in_a_period(config=MMConfig(inventory_skew_mode="linear"))
+    answer = ask(linear, HedgeQuery(market="btc-15m"))
+    assert (answer.status, answer.detail.partition(":")[0]) == ("unavailable", "inventory_skew_mode")
+
+
+def test_a_book_too_old_to_quote_on_is_not_traded_on() -> None:
+    hedger = hedger_in_a_period(config=MMConfig.model_validate({"limits": {"book_s": 2.0}}))
+    ask(hedger, fill())
+    quoted(hedger)
+    deliver(hedger, build(OutcomeBook, ts_recv_ns=AT_NS - 3 * NS))
+    (closed,) = (each for each in hedge(hedger)["alternatives"] if each["name"] == "close_now")
+    assert "the CALL book is 3.0 s old" in closed["why_not"]
+
+
+@pytest.mark.parametrize("fields", [{"fair_value": None}, {"valid_until_ns": AT_NS - 1}])
+def test_without_a_fair_value_there_is_no_hedge_and_the_answer_says_so(fields: dict[str, Any]) -> None:
+    hedger = hedger_in_a_period()
+    quoted(hedger, **fields)
+    answer = ask(hedger, HedgeQuery(market="btc-15m"))
+    assert (answer.status, "no fair value now" in answer.detail) == ("unavailable", True)
+    answer = ask(hedger, HedgeQuery(market="eth-15m"))
+    assert (answer.status, "no period of 'eth-15m' is current" in answer.detail) == ("unavailable", True)
+    assert ask(hedger, HedgeQuery(market="sol-15m")).status == "unknown_market"
+
+
+def test_what_other_windows_of_the_asset_hold_is_netted_and_what_has_no_value_is_named() -> None:
+    hedger = HedgerCore(["btc-15m", "btc-5m", "eth-5m"])
+    deliver(hedger, build(Period))
+    for market in ("btc-5m", "eth-5m"):
+        slug = f"{market[:3]}-updown-5m-{START_S + 300}"
+        deliver(hedger, build(Period, market=market, slug=slug, end_ns=(START_S + 600) * NS))
+        assert ask(hedger, fill(market, market=market, slug=slug, outcome="PUT", units=20 * MICRO)).status == "ok"
+    ask(hedger, fill())
+    quoted(hedger)
+    alone = hedge(hedger)
+    assert alone["netting"] is None
+    assert alone["position"]["warnings"] == ["btc-5m is held too and has no fair value now: not netted"]
+    fields: dict[str, Any] = {
+        "market": "btc-5m",
+        "slug": f"btc-updown-5m-{START_S + 300}",
+        "valid_until_ns": AT_NS + NS,
+    }
+    deliver(hedger, build(QuoteSet, fair_value=0.5, breakdown={"sigma": 9e-5}, **fields))
+    netting = hedge(hedger)["netting"]
+    per_bp = 1e-4 / 9e-5 / math.sqrt(2 * math.pi)  # phi(0) / (sigma sqrt(tau - 2 L / 3)) of a basis point
+    assert netting["own_usd_per_bp"] == pytest.approx(10 * per_bp / math.sqrt(600 - 40), abs=1e-6)
+    assert netting["others_usd_per_bp"] == pytest.approx(-20 * per_bp / math.sqrt(300 - 40), abs=1e-6)
+    assert netting["unnettable_usd_per_bp"] == 0.0

@@ -19,7 +19,6 @@ from services.hedger.hedge_inputs import (
     HedgePosition,
     HedgePrices,
     OtherPosition,
-    RestingOrder,
 )
 from services.hedger.hedge_report import Alternative, HedgeReport, group_rows
 from shared.messages import OutcomeBook, Period
@@ -27,6 +26,7 @@ from shared.money import MICRO, from_micro
 from shared.requests import Answer, decode_answer, encode_answer
 from tests.builders import NS, START_S, build
 from tests.services.hedger.test_hedge_inputs import CRYPTO, vectors
+from tests.services.hedger.test_pnl import order as open_order
 
 Pairs = tuple[tuple[float, float], ...]
 BIDS: Pairs = ((0.55, 30), (0.54, 60), (0.52, 100))
@@ -392,11 +392,12 @@ def test_a_trade_that_unbalances_the_other_windows_is_pointed_out() -> None:
     blind = analyze(market=prices(market="btc-15m", others=others))
     assert blind.netting is None
     assert any("nothing can be netted" in each for each in blind.warnings)
+    unknown = analyze(market=prices(market="btc-15m", others_without_value=("btc-5m",)))
+    assert "btc-5m is held too and has no fair value now: not netted" in unknown.warnings
 
 
 def test_resting_orders_worsen_the_worst_case_of_every_alternative() -> None:
-    order = RestingOrder(outcome="PUT", side="buy", price=0.4, shares=50.0)
-    with_order, without = analyze(resting=(order,)), analyze()
+    with_order, without = analyze(resting=(open_order("PUT", "buy", 0.4, 50.0),)), analyze()
     for name in ("hold", "close_now"):
         harmed, free = with_order.alternative(name).worst_case_usd, without.alternative(name).worst_case_usd  # type: ignore[arg-type]
         assert harmed is not None

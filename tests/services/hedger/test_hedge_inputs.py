@@ -19,9 +19,12 @@ from services.hedger.hedge_inputs import (
     HedgePosition,
     HedgePrices,
     OtherPosition,
-    RestingOrder,
+    averaging_s,
 )
+from shared.messages import Period
 from shared.money import MICRO, to_micro
+from tests.builders import build
+from tests.services.hedger.test_pnl import order
 
 VECTORS = Path(__file__).resolve().parents[4] / "shared" / "vectors"
 CRYPTO = Fees(rate=0.07, rebate_rate=0.2)
@@ -111,7 +114,8 @@ BOOK = HedgeBook(outcome="CALL", bids=((0.55, 30.0),), asks=((0.57, 50.0),))
         (lambda: Fees(rate=0.07, exponent=0.5), "fees.exponent", "at least 1"),
         (lambda: OtherPosition(market="", usd_per_bp=1.0), "other.market", "btc-5m"),
         (lambda: OtherPosition(market="btc-5m", usd_per_bp=math.inf), "other btc-5m: usd_per_bp", "at least"),
-        (lambda: RestingOrder(outcome="CALL", side="buy", price=1.5, shares=1.0), "resting buy CALL", "such as 0.55"),
+        (lambda: HedgePosition(resting=(order("CALL", "buy", 1.5, 1.0),)), "resting buy CALL", "such as 0.55"),
+        (lambda: HedgePosition(resting=(order("PUT", "sell", 0.5, -1.0),)), "resting sell PUT: shares", "at least 0"),
     ],
 )
 def test_a_mistake_is_named_with_its_field_and_its_remedy(make: Callable[[], object], field: str, remedy: str) -> None:
@@ -119,3 +123,8 @@ def test_a_mistake_is_named_with_its_field_and_its_remedy(make: Callable[[], obj
         make()
     assert field in str(refused.value)
     assert remedy in str(refused.value)
+
+
+def test_a_spot_settlement_averages_nothing() -> None:
+    assert averaging_s(build(Period, twap_lookback_s=60)) == 60.0
+    assert averaging_s(build(Period, settlement="spot")) == 0.0

@@ -1,4 +1,4 @@
-"""Certainty equivalents, worst cases, deltas and netting agree with independent numbers."""
+"""Certainty equivalents, deltas and netting agree with independent numbers."""
 
 from __future__ import annotations
 
@@ -9,31 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.hedger.hedge_inputs import HedgeError, OtherPosition, RestingOrder
+from services.hedger.hedge_inputs import HedgeError, OtherPosition
 from services.hedger.hedge_risk import (
     certainty_equivalent_usd,
     fair_deviation_per_sqrt_s,
     fair_per_bp,
     net_positions,
     perpetual_hedge,
-    worst_case_usd,
 )
 from tests.services.hedger.test_hedge_inputs import vectors
-
-
-def test_the_worst_case_counts_every_resting_order_that_hurts() -> None:
-    for case in vectors("fees_hedging.json")["worst_case"]:
-        resting = [
-            RestingOrder(
-                outcome="CALL" if token == "UP" else "PUT",
-                side="buy" if side == "BUY" else "sell",
-                price=price,
-                shares=shares,
-            )
-            for token, side, price, shares in case["orders"]
-        ]
-        found = worst_case_usd(call_shares=case["up"], put_shares=case["down"], cash_usd=case["cash"], resting=resting)
-        assert found == pytest.approx(case["worst_case"], abs=1e-9)
 
 
 def test_the_perpetual_hedge_agrees_with_independent_numbers() -> None:

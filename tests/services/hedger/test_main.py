@@ -6,20 +6,24 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from services.hedger.hedge_report import group_rows
 from shared.bus import Endpoints, Publisher, Responder, Subscriber, request
+from shared.config import MMConfig
 from shared.core import Delivery
-from shared.messages import Fill, Period, Position
+from shared.messages import Fill, OutcomeBook, Period, Position, QuoteSet
 from shared.money import MICRO
-from shared.requests import FillsQuery, decode_answer, encode_question
-from tests.builders import SLUG, build
+from shared.requests import FillsQuery, HedgeQuery, decode_answer, encode_question
+from tests.builders import NS, SLUG, build
 from tests.processes import ROOT, running, start, wait_for_line
 from tests.services.hedger.scene import fill
 
@@ -107,6 +111,63 @@ def test_the_command_line_books_asks_and_says_by_its_exit_code(
         assert client("hedge", "--market", "btc-15m").returncode == 1
         assert client("position").returncode == 2
         assert client(*BOOK, "--fill-id", "f2", "--shares", "ten").returncode == 2
+
+
+def test_a_running_hedger_says_what_to_do_with_its_position(
+    bus: str, tmp_path: Path, client: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    start_s = int(time.time()) // 900 * 900
+    slug = f"btc-updown-15m-{start_s}"
+    config = MMConfig(inventory_skew_factor=0.004).model_dump_json()
+    with serving(bus, tmp_path, MM_CONFIG_JSON=config):
+        publisher = Publisher(Endpoints.of(bus), instance="test-1")
+        publisher.wait_until_connected(20)
+        held = encode_question(fill(slug=slug, units=100 * MICRO, ts_ns=start_s * NS))
+        assert decode_answer(request(Endpoints.of(bus).hedger, held, timeout_s=20)).status == "ok"
+        rows: tuple[dict[str, Any], ...] = ()
+        while not rows:  # what is published and what is asked come by two ways
+            now_ns = time.time_ns()
+            lasting = {"at_s": now_ns / NS, "slug": slug}
+            publisher.publish(build(Period, start_ns=start_s * NS, end_ns=now_ns + 900 * NS, **lasting))
+            publisher.publish(build(OutcomeBook, **lasting))
+            quotes = {"fair_value": 0.56, "fair_low": None, "fair_high": None, "valid_until_ns": now_ns + 600 * NS}
+            publisher.publish(build(QuoteSet, **(lasting | quotes)))
+            asked = encode_question(HedgeQuery(market="btc-15m"))
+            rows = decode_answer(request(Endpoints.of(bus).hedger, asked, timeout_s=20)).rows
+        done = client("hedge", "--market", "btc-15m")
+        assert (done.returncode, done.stderr) == (0, "")
+        page = command(bus, "hedge_analyzer", "--ask-hedger", "--market", "btc-15m")
+        assert (page.returncode, page.stderr) == (0, "")
+        for text in ("100 CALL, 0 PUT", "fair 0.56", "gamma 0.004 per $", "certain"):
+            assert text in done.stdout
+            assert text in page.stdout
+        answered = json.loads(command(bus, "hedge_analyzer", "--ask-hedger", "--json").stdout)
+        assert answered["recommendation"] == group_rows(rows)["recommendation"]
+        publisher.close()
+
+
+def test_an_outcome_that_was_missed_is_named_at_the_start_and_booked_by_hand(
+    bus: str, tmp_path: Path, client: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    slug = "btc-updown-15m-1726056000"
+    with serving(bus, tmp_path):
+        booked = encode_question(fill(slug=slug))
+        assert decode_answer(request(Endpoints.of(bus).hedger, booked, timeout_s=20)).status == "ok"
+    with serving(bus, tmp_path) as hedger:
+        wait_for_line(hedger, f"{slug} since 2024-09-11T12:15:00Z")
+        for asked in ("pnl", "positions"):
+            shown = client(asked).stdout
+            assert slug in shown, asked
+            assert "2024-09-11T12:15:00Z" in shown, asked
+        assert json.loads(client("positions", "--json").stdout)["waiting"] == {slug: 1_726_056_900 * NS}
+        for _ in range(2):
+            done = client("book-settlement", "--slug", slug, "--outcome", "CALL")
+            assert (done.returncode, done.stdout.partition(" (")[0]) == (0, f"booked: {slug} as CALL")
+        done = client("book-settlement", "--slug", slug, "--outcome", "PUT")
+        assert (done.returncode, "refused: outcome_differs" in done.stderr) == (1, True)
+        (row,) = json.loads(client("pnl", "--json").stdout)["rows"]
+        assert (row["outcome"], row["realized_usd"], row["waiting_since_ns"]) == ("CALL", 5.1, None)
+        assert client("book-settlement", "--slug", "btc-15m", "--outcome", "PUT").returncode == 2
 
 
 def test_no_answer_is_unknown_and_says_how_to_repeat_the_very_same_booking(

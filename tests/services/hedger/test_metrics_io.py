@@ -4,7 +4,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from services.hedger.metrics_io import HedgerCollector
 from shared.money import MICRO
-from tests.services.hedger.scene import ask_all, fill, hedger_in_a_period
+from shared.requests import PositionsQuery
+from tests.services.hedger.scene import END_NS, ask, ask_all, fill, hedger_in_a_period
 
 
 def test_bookings_refusals_and_positions_are_metrics() -> None:
@@ -23,3 +24,6 @@ def test_bookings_refusals_and_positions_are_metrics() -> None:
         'hedger_worst_case_usd{market="btc-15m"} -4.39',
     ):
         assert line in page
+    assert "hedger_waiting_periods 0.0" in page
+    ask(hedger, PositionsQuery(), now_ns=END_NS)
+    assert "hedger_waiting_periods 1.0" in generate_latest(registry).decode().splitlines()

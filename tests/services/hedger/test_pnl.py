@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from services.hedger.pnl import (
     unrealized_usd,
     worst_case_micro,
 )
-from shared.messages import OpenOrder, OutcomeBook
+from shared.messages import OpenOrder, Outcome, OutcomeBook
 from shared.money import from_micro, to_micro
 from tests.builders import SLUG, build
 
@@ -48,6 +49,18 @@ def order(outcome: str, side: str, price: float, left: float) -> OpenOrder:
     )  # type: ignore[arg-type]  # fmt: skip
 
 
+def if_wins(held: Account, outcome: Outcome, orders: Sequence[OpenOrder] = ()) -> int:
+    return outcome_micro(
+        cash_micro=held.cash_micro, units=held.leg(outcome).units, outcome=outcome, orders=orders
+    )  # fmt: skip
+
+
+def worst(held: Account, orders: Sequence[OpenOrder] = ()) -> int:
+    return worst_case_micro(
+        cash_micro=held.cash_micro, call_units=held.call.units, put_units=held.put.units, orders=orders
+    )  # fmt: skip
+
+
 def test_the_worst_case_is_that_of_the_reference() -> None:
     cases = vectors("fees_hedging.json")["worst_case"]
     assert len(cases) == 4
@@ -55,9 +68,9 @@ def test_the_worst_case_is_that_of_the_reference() -> None:
         held = account(case["up"], case["down"])
         held.cash_micro = to_micro(case["cash"])
         orders = [order(*each) for each in case["orders"]]
-        assert from_micro(outcome_micro(held, "CALL", orders)) == pytest.approx(case["pnl_up"], abs=1e-9)
-        assert from_micro(outcome_micro(held, "PUT", orders)) == pytest.approx(case["pnl_down"], abs=1e-9)
-        assert from_micro(worst_case_micro(held, orders)) == pytest.approx(case["worst_case"], abs=1e-9)
+        assert from_micro(if_wins(held, "CALL", orders)) == pytest.approx(case["pnl_up"], abs=1e-9)
+        assert from_micro(if_wins(held, "PUT", orders)) == pytest.approx(case["pnl_down"], abs=1e-9)
+        assert from_micro(worst(held, orders)) == pytest.approx(case["worst_case"], abs=1e-9)
 
 
 def test_pairs_and_fair_worth_are_those_of_the_reference() -> None:
@@ -67,9 +80,9 @@ def test_pairs_and_fair_worth_are_those_of_the_reference() -> None:
         costs = {"call_cost": case["up"] * case["avg_up"], "put_cost": case["down"] * case["avg_down"]}
         held = account(case["up"], case["down"], **costs)
         assert from_micro(held.pairs_units()) == case["mergeable"]
-        assert from_micro(outcome_micro(held, "CALL")) == pytest.approx(case["pnl_if_up"], abs=1e-6)
-        assert from_micro(outcome_micro(held, "PUT")) == pytest.approx(case["pnl_if_down"], abs=1e-6)
-        assert from_micro(worst_case_micro(held)) == pytest.approx(case["worst_case"], abs=1e-6)
+        assert from_micro(if_wins(held, "CALL")) == pytest.approx(case["pnl_if_up"], abs=1e-6)
+        assert from_micro(if_wins(held, "PUT")) == pytest.approx(case["pnl_if_down"], abs=1e-6)
+        assert from_micro(worst(held)) == pytest.approx(case["worst_case"], abs=1e-6)
         assert unrealized_usd(held, case["p"]) == pytest.approx(case["fair_pnl"], abs=1e-6)
 
 
@@ -107,13 +120,7 @@ def test_unrealized_has_no_answer_without_a_fair_value_unless_nothing_is_held() 
 
 def test_an_order_that_can_only_help_does_not_count() -> None:
     flat = account()
-    assert worst_case_micro(flat, [order("CALL", "buy", 0.4, 10)]) == -4_000_000
+    assert worst(flat, [order("CALL", "buy", 0.4, 10)]) == -4_000_000
     held = account(10, call_cost=4)
-    assert outcome_micro(held, "PUT", [order("CALL", "sell", 0.6, 10)]) == -4_000_000
-    assert outcome_micro(held, "CALL", [order("CALL", "sell", 0.6, 10)]) == 2_000_000
-
-
-def test_a_settled_period_has_one_case_left() -> None:
-    held = account()
-    held.cash_micro, held.outcome = 123, "CALL"
-    assert worst_case_micro(held, [order("CALL", "buy", 0.4, 10)]) == 123
+    assert if_wins(held, "PUT", [order("CALL", "sell", 0.6, 10)]) == -4_000_000
+    assert if_wins(held, "CALL", [order("CALL", "sell", 0.6, 10)]) == 2_000_000

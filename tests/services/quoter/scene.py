@@ -27,6 +27,7 @@ from shared.messages import (
     Volatility,
     topic_of,
 )
+from tests.builders import build
 
 SECOND = 1_000_000_000
 START_S = 1_791_241_200
@@ -199,19 +200,12 @@ class Scene:
             "correlation": 0.8,
             "threshold": 0.1,
         }
-        position: dict[str, Any] = {
-            "slug": SLUG,
-            "call_shares": 0.0,
-            "put_shares": 0.0,
-            "realized_pnl_usd": 0.0,
-            "unrealized_pnl_usd": 0.0,
-        }
         return [
             Volatility(**common, inputs={}, **{**volatility, **self.volatility}),
             Regime(**common, inputs={}, **{**regime, **self.regime}),
             Flow(**common, inputs={}, **{**flow, **self.flow}),
             LeadLag(**common, inputs={}, **{**lead_lag, **self.lead_lag}),
-            Position(**common, **{**position, **self.position}),
+            msgspec.structs.replace(build(Position), **common, **{"slug": SLUG, **self.position}),
         ]
 
     def books(self) -> list[AnyMessage]:
