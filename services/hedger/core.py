@@ -46,6 +46,7 @@ from shared.requests import (
 
 REPEAT_NS = NS_PER_S // 2  # the quoter pulls when it has not heard for three of these
 MOST_ROWS = 1000
+_OUTCOMES_KEPT = 64
 MOST_NAMED = 10
 
 _BOOKINGS = (BookFill, BookReversal, BookMerge, BookCash, BookSettlement)
@@ -69,6 +70,7 @@ class HedgerCore:
         self._config = MMConfig() if config is None else config
         self._views = {market: MarketView(market) for market in markets}
         self._settlements: dict[str, Settlement] = {}
+        self._outcomes: dict[str, Settlement] = {}  # of periods in which nothing was ever booked
         self._disputed: set[str] = set()
         self._messages: list[AnyMessage] = []
         self._is_in_doubt = False
@@ -164,7 +166,11 @@ class HedgerCore:
         if settlement.official is None or not is_period_of(settlement.market, settlement.slug):
             return
         account = self.books.accounts.get(settlement.slug)
-        if account is None or account.outcome is None:
+        if account is None:  # nothing to book, until a late fill says otherwise
+            self._outcomes[settlement.slug] = settlement
+            if len(self._outcomes) > _OUTCOMES_KEPT:
+                del self._outcomes[next(iter(self._outcomes))]
+        elif account.outcome is None:
             self._settlements[settlement.slug] = settlement
             self._settle()
         elif account.outcome != settlement.official and settlement.slug not in self._disputed:
@@ -201,7 +207,15 @@ class HedgerCore:
             return self._count([_UNAVAILABLE] * len(bookings))
         batch = Batch(self.books, self._views, found, now_ns=self.now_ns)
         verdicts = [batch.book(each) for each in bookings]
-        if not self._commit(batch):  # a refusal may rest on what was not written
+        late = [each for slug, each in self._outcomes.items() if slug in self.books.accounts]
+        for known in late:
+            if known.official is not None:
+                batch.settle(market=known.market, slug=known.slug, outcome=known.official, ts_ns=known.ts_event_ns)
+        is_committed = self._commit(batch)
+        if is_committed:
+            for known in late:
+                del self._outcomes[known.slug]
+        else:  # a refusal may rest on what was not written
             verdicts = [each if each.is_known else _UNAVAILABLE for each in verdicts]
         return self._count(verdicts)
 

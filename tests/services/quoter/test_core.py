@@ -11,7 +11,7 @@ from services.quoter.action import RULES
 from services.quoter.core import QuoterCore
 from services.quoter.records import breakdown_names
 from shared.codec import decode, encode
-from shared.config import MMConfig, load_config
+from shared.config import Limits, MMConfig, load_config
 from shared.core import Delivery, Timer
 from shared.market import phase_at
 from shared.messages import SCHEMA_VERSION, Envelope, QuoteSet, topic_of
@@ -28,6 +28,8 @@ from tests.services.quoter.scene import (
     moneyness,
     prices,
 )
+
+SILENT_LEDGER = MMConfig(limits=Limits(position_s=10.0))  # time passes without its repeats
 
 
 def test_a_market_in_good_order_is_quoted_on_both_sides_of_both_outcomes() -> None:
@@ -254,7 +256,7 @@ def test_a_disagreement_with_the_book_is_excused_while_the_spot_just_moved() -> 
 
 
 def test_a_disagreement_halts_no_longer_than_it_lasts() -> None:
-    scene = Scene(book=(56, 58))
+    scene = Scene(SILENT_LEDGER, book=(56, 58))
     assert "model_market_disagreement" in scene.latest().reasons
     scene.call_bid, scene.call_ask = 51, 53
     for message in scene.books():
@@ -320,7 +322,7 @@ def test_a_stale_book_does_not_hold_the_fair_value() -> None:
 
 
 def test_a_put_book_that_stops_mirroring_pulls_after_a_moment() -> None:
-    scene = Scene()
+    scene = Scene(SILENT_LEDGER)
     scene.latest()
     scene.say(book("PUT", bid=45, ask=47))
     assert scene.tick(0.7)[-1].reasons == ()
@@ -328,7 +330,7 @@ def test_a_put_book_that_stops_mirroring_pulls_after_a_moment() -> None:
 
 
 def test_a_tick_size_change_pulls_until_both_books_stand_on_the_new_grid() -> None:
-    scene = Scene()
+    scene = Scene(SILENT_LEDGER)
     scene.latest()
     scene.say(book("CALL", bid=490, ask=510, tick_size=0.001))
     assert scene.latest().reasons == ("mirror_broken",)
