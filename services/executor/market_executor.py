@@ -154,9 +154,9 @@ class MarketExecutor:
         self.obstacle = obstacle
         for slug, orders in self.periods.items():
             is_followed = obstacle is None and self._quotes is not None and slug == self._quotes.slug
-            standing = self._clear(orders, self._wanted if is_followed else {}, obstacle or "not_wanted", now_ns)
+            served = self._clear(orders, self._wanted if is_followed else {}, obstacle or "not_wanted", now_ns)
             if is_followed and self._position is not None:
-                self._place(orders, standing, orders.holding(self._position), now_ns)
+                self._place(orders, served, orders.holding(self._position), now_ns)
 
     def _obstacle(self, now_ns: int) -> str | None:
         """Why no order of ours may stand now; None when they may."""
@@ -189,23 +189,38 @@ class MarketExecutor:
 
     def _clear(
         self, orders: PeriodOrders, wanted: Mapping[OrderKey, int], reason: str, now_ns: int
-    ) -> dict[OrderKey, OwnOrder]:
-        """Cancel what is not wanted, or is larger than wanted; returns what stays."""
-        standing: dict[OrderKey, OwnOrder] = {}
+    ) -> frozenset[OrderKey]:
+        """Cancel what is not wanted, or is larger than wanted; returns the wanted keys that an order serves.
+
+        An order at the wanted price serves it, else the nearest one a little further from the market: see
+        `patience_ticks`.
+        """
+        served: set[OrderKey] = set()
+        spare: list[OwnOrder] = []
         for order in orders.live.values():
             if order.state == "canceling":
                 continue
             if order.left_units <= wanted.get(order.key, 0):
-                standing[order.key] = order
+                served.add(order.key)
             else:
-                orders.cancel(order, reason, now_ns)
-        return standing
+                spare.append(order)
+        most_micro = self._settings.patience_ticks * orders.tick_micro
+        for key, units in wanted.items():
+            if key in served:
+                continue
+            near = [
+                each for each in spare if 0 < _behind_micro(each.key, key) <= most_micro and each.left_units <= units
+            ]
+            if near:
+                spare.remove(min(near, key=lambda each: _behind_micro(each.key, key)))
+                served.add(key)
+        for order in spare:
+            orders.cancel(order, reason, now_ns)
+        return frozenset(served)
 
-    def _place(
-        self, orders: PeriodOrders, standing: Mapping[OrderKey, OwnOrder], holding: Holding, now_ns: int
-    ) -> None:
+    def _place(self, orders: PeriodOrders, served: frozenset[OrderKey], holding: Holding, now_ns: int) -> None:
         for key, units in self._wanted.items():
-            if key in standing or key in self._rejected:
+            if key in served or key in self._rejected:
                 continue
             fault = self._fault(orders, key, units, holding) or orders.place(key, units, now_ns)
             if fault is not None and (key, fault) not in self._skipped:
@@ -231,3 +246,11 @@ class MarketExecutor:
             return "max_position_size"
         short = exposure.put_buys + exposure.call_sells + units - inventory
         return "max_inventory_imbalance" if short > self._max_imbalance else None
+
+
+def _behind_micro(order: OrderKey, wanted: OrderKey) -> int:
+    """How much further from the market an order rests than is wanted; below 0 for another token or side too."""
+    if (order.outcome, order.side) != (wanted.outcome, wanted.side):
+        return -1
+    apart = wanted.price_micro - order.price_micro
+    return apart if order.side == "buy" else -apart

@@ -23,3 +23,10 @@ class ExecutorSettings(StrictSettings):
     queue: QueueName = Field(
         default="probabilistic", description="Queue model: pessimistic, probabilistic or optimistic."
     )
+    patience_ticks: int = Field(
+        default=1,
+        ge=0,
+        le=10,
+        description="An order that rests at most this many ticks further from the market than wanted stays: its place "
+        "in the queue is worth more than the tick.",
+    )

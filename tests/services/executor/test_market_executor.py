@@ -58,6 +58,17 @@ def test_an_order_keeps_its_place_when_another_layer_moves_or_it_may_be_larger()
     assert scene.orders()[0].order_id == kept
 
 
+@pytest.mark.parametrize(("wanted", "stands"), [(48, 48), (49, 48), (50, 50), (47, 47)])
+def test_a_quote_a_tick_nearer_leaves_the_order_its_place_in_the_queue(wanted: int, stands: int) -> None:
+    """Two ticks nearer, or any tick further away, moves it: a quote is never stood in for by a bolder one."""
+    scene = quoting()
+    scene.book = {"bid_ticks": (46, 45), "ask_ticks": (52, 53)}
+    scene.refresh()
+    scene.quote(bid(wanted), ask(52))
+    scene.wait(0.5)
+    assert sorted(scene.standing()) == [("CALL", "buy", stands / 100, 50.0), ASK_ORDER]
+
+
 def test_an_order_larger_than_wanted_is_replaced() -> None:
     scene = quoting()
     scene.quote(bid(48, 20.0), ask(52))
