@@ -78,6 +78,12 @@ class Executor(ExecutorCore):
             _BOOKING.observe(answer.waited_s)
             if not answer.is_booked:
                 self._runtime.log.error("the ledger refuses a fill", fill_id=answer.fill_id, detail=answer.detail)
+        for put_off in self._courier.put_offs():
+            self._runtime.log.warning(
+                "the ledger cannot book a fill as it was started; the fill waits in the outbox",
+                fill_id=put_off.fill_id,
+                detail=put_off.detail,
+            )
         self._runtime.counters["outbox"] = self._outbox.waiting_count
 
     def waiting_count(self) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import count
 
 from services.executor.market_executor import MarketExecutor
 from services.executor.settings import ExecutorSettings
@@ -56,8 +57,10 @@ class ExecutorCore:
         self._next_repeat_ns = 0
         self._market_of: dict[str, str] = {}  # fill id -> market
         self._fills: list[BookFill] = []
+        numbers = count(1)
         self.markets = {
-            name: MarketExecutor(name, config, settings, session=session, earlier=by_slug) for name in markets
+            name: MarketExecutor(name, config, settings, session=session, numbers=numbers, earlier=by_slug)
+            for name in markets
         }
 
     def update(self, event: Event) -> Sequence[AnyMessage]:
@@ -125,7 +128,7 @@ class ExecutorCore:
                     case Period():
                         market.take_period(message, self.now_ns)
                     case Position():
-                        market.take_position(message)
+                        market.take_position(message, self.now_ns)
         else:
             market = None
         return () if market is None else (market,)

@@ -3,13 +3,14 @@
     may we quote? (lease, book, ledger)  ->  wanted orders  ->  cancel what is not wanted, keep, place what is missing
 
 An order that is wanted at its price stays, whatever else changes: its place in the queue is worth more than its size.
-One that is larger than wanted is replaced. What cannot be placed is skipped, and counted once for each new ladder.
+What is more than wanted, or less than the venue's minimum size, is replaced. What cannot be placed is skipped, and
+counted once for each new ladder.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from services.executor.period_orders import Holding, OwnOrder, PeriodOrders
 from services.executor.settings import ExecutorSettings
@@ -27,7 +28,7 @@ REPORT_LAG_NS = (
 
 
 class MarketExecutor:
-    """Made at the start, one a market. `counts` is the executor's, by (what, reason)."""
+    """Made at the start, one a market. `numbers` are the session's order numbers; `counts` is by (what, reason)."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class MarketExecutor:
         settings: ExecutorSettings,
         *,
         session: str,
+        numbers: Iterator[int],
         earlier: Mapping[str, Sequence[BookFill]],
     ) -> None:
         self.name = name
@@ -45,11 +47,13 @@ class MarketExecutor:
         self.obstacle: str | None = "starting"
         self._settings = settings
         self._session = session
+        self._numbers = numbers
         self._earlier = earlier
         self._quotes: QuoteSet | None = None
         self._wanted: dict[OrderKey, int] = {}
         self._lease_ends_ns = 0
         self._position: Position | None = None
+        self._position_recv_ns = 0
         self._statuses: dict[tuple[str, str], FeedStatus] = {}
         self._pending_book: OutcomeBook | None = None
         self._skipped: set[tuple[OrderKey, str]] = set()
@@ -74,6 +78,7 @@ class MarketExecutor:
                 period,
                 self._settings,
                 session=self._session,
+                numbers=self._numbers,
                 earlier=self._earlier.get(period.slug, ()),
                 counts=self.counts,
             )
@@ -106,9 +111,9 @@ class MarketExecutor:
         self._rejected.clear()
         self._lease_ends_ns = min(quotes.valid_until_ns, now_ns + self._lease_ns)
 
-    def take_position(self, position: Position) -> None:
-        """Take what the ledger says."""
-        self._position = position
+    def take_position(self, position: Position, now_ns: int) -> None:
+        """Take what the ledger says. It is never younger than its arrival, whatever it claims."""
+        self._position, self._position_recv_ns = position, min(position.ts_recv_ns, now_ns)
 
     def take_status(self, status: FeedStatus) -> None:
         """Take the health of one of this market's book streams."""
@@ -180,7 +185,7 @@ class MarketExecutor:
             return "book_missing"
         if not self._statuses or not all(self._is_live(each, now_ns) for each in self._statuses.values()):
             return "book_not_live"
-        if position is None or position.slug != quotes.slug or now_ns - position.ts_recv_ns > self._position_ns:
+        if position is None or position.slug != quotes.slug or now_ns - self._position_recv_ns > self._position_ns:
             return "position_missing"
         return None
 
@@ -190,26 +195,32 @@ class MarketExecutor:
     def _clear(
         self, orders: PeriodOrders, wanted: Mapping[OrderKey, int], reason: str, now_ns: int
     ) -> frozenset[OrderKey]:
-        """Cancel what is not wanted, or is larger than wanted; returns the wanted keys that an order serves.
+        """Cancel what is not wanted, or is more than wanted; returns the wanted keys that an order serves.
 
-        An order at the wanted price serves it, else the nearest one a little further from the market: see
-        `patience_ticks`.
+        Orders at the wanted price serve it, oldest first, as long as all of them together are not more than wanted;
+        else the nearest one a little further from the market: see `patience_ticks`. What is left of an order below the
+        venue's minimum size serves nothing: it would keep a whole order from being placed.
         """
         served: set[OrderKey] = set()
+        budget_units = dict(wanted)
+        least_units = to_micro(orders.period.min_size_shares)
         spare: list[OwnOrder] = []
         for order in orders.live.values():
             if order.state == "canceling":
                 continue
-            if order.left_units <= wanted.get(order.key, 0):
+            if least_units <= order.left_units <= budget_units.get(order.key, 0):
                 served.add(order.key)
+                budget_units[order.key] -= order.left_units
             else:
                 spare.append(order)
         most_micro = self._settings.patience_ticks * orders.tick_micro
-        for key, units in wanted.items():
+        for key, units in budget_units.items():
             if key in served:
                 continue
             near = [
-                each for each in spare if 0 < _behind_micro(each.key, key) <= most_micro and each.left_units <= units
+                each
+                for each in spare
+                if 0 < _behind_micro(each.key, key) <= most_micro and least_units <= each.left_units <= units
             ]
             if near:
                 spare.remove(min(near, key=lambda each: _behind_micro(each.key, key)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,8 @@ class PeriodOrders:
     """The orders of one period on the model of the exchange.
 
     `fills` are the bookings since they were last taken; `rejected` the keys that the venue refused since then. `counts`
-    is the executor's, by (what, reason). `earlier` are bookings of this period by earlier runs, in order.
+    is the executor's, by (what, reason). `earlier` are bookings of this period by earlier runs, in order. `numbers` are
+    the session's order numbers: none comes twice, also not when a period begins anew because the clock was set back.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class PeriodOrders:
         settings: ExecutorSettings,
         *,
         session: str,
+        numbers: Iterator[int],
         earlier: Iterable[BookFill],
         counts: Counter[tuple[str, str]],
     ) -> None:
@@ -79,7 +81,7 @@ class PeriodOrders:
         self.booked = list(earlier)
         self._counts = counts
         self._session = session
-        self._sent = 0
+        self._numbers = numbers
         self._order_ns = round(settings.order_latency_s * NS_PER_S)
         self._cancel_ns = round(settings.cancel_latency_s * NS_PER_S)
         self._queue = settings.queue
@@ -89,7 +91,7 @@ class PeriodOrders:
 
     def place(self, key: OrderKey, units: int, now_ns: int) -> str | None:
         """Send a post-only order; None, or the name of why it was not sent."""
-        number = self._sent + 1
+        number = next(self._numbers)
         refusal = self._exchange.place(
             number,
             outcome=key.outcome,
@@ -99,7 +101,6 @@ class PeriodOrders:
             arrives_ns=now_ns + self._order_ns,
         )
         if refusal is None:
-            self._sent = number
             self.live[number] = OwnOrder(number, f"{self.slug}:{self._session}:{number}", key, units, units)
             self.is_changed = True
             self._counts["placed", ""] += 1

@@ -62,9 +62,8 @@ def test_what_is_no_answer_is_asked_again_before_the_next_fill(
     ledger.close()
 
 
-@pytest.mark.parametrize("status", ["refused", "unknown_market", "malformed"])
-def test_a_refusal_is_final_and_the_next_fill_goes_on(courier: Courier, address: str, status: Status) -> None:
-    ledger = FakeLedger(address, lambda fill, _times: status if fill.fill_id == "f1" else "ok")
+def test_a_refusal_is_final_and_the_next_fill_goes_on(courier: Courier, address: str) -> None:
+    ledger = FakeLedger(address, lambda fill, _times: "refused" if fill.fill_id == "f1" else "ok")
     for number in (1, 2):
         courier.bring(fill_of(number))
     answers = collect(courier, 2)
@@ -72,6 +71,31 @@ def test_a_refusal_is_final_and_the_next_fill_goes_on(courier: Courier, address:
         ("f1", False, "as told"),
         ("f2", True, "ok"),
     ]
+    ledger.close()
+
+
+@pytest.mark.parametrize("status", ["unknown_market", "malformed", "unavailable"])
+def test_a_fill_the_ledger_cannot_book_yet_holds_up_its_own_market_only(
+    courier: Courier, address: str, status: Status
+) -> None:
+    served = {"btc-15m"}
+    ledger = FakeLedger(address, lambda fill, _times: "ok" if fill.market in served else status)
+    for number in (1, 2):
+        courier.bring(fill_of(number, market="eth-15m"))
+    for number in (3, 4):
+        courier.bring(fill_of(number))
+    assert [each.fill_id for each in collect(courier, 2)] == ["f3", "f4"]
+    while ledger.asked.count("f1") < 3:
+        time.sleep(0.005)
+    assert courier.answers() == []
+    assert "f2" not in ledger.asked
+    said = courier.put_offs()
+    assert [(each.fill_id, each.detail) for each in said] == (
+        [] if status == "unavailable" else [("f1", f"{status}: as told")]
+    )
+    served.add("eth-15m")
+    assert [(each.fill_id, each.is_booked) for each in collect(courier, 2)] == [("f1", True), ("f2", True)]
+    assert [each.fill_id for each in ledger.booked] == ["f3", "f4", "f1", "f2"]
     ledger.close()
 
 

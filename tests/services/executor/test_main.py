@@ -160,6 +160,31 @@ def test_a_fill_that_nobody_answers_stays_for_the_next_run(bus: str, tmp_path: P
     assert states(path) == ["waiting", "waiting"]
 
 
+def test_a_fill_of_a_market_the_ledger_does_not_serve_is_booked_by_a_later_start_that_does(
+    bus: str, tmp_path: Path
+) -> None:
+    path = tmp_path / OUTBOX_FILE
+    outbox = Outbox(path)
+    outbox.append([fill_of(1, market="eth-15m"), fill_of(2)])
+    outbox.close()
+    served = {"btc-15m"}
+    ledger = FakeLedger(
+        Endpoints.of(bus).hedger, lambda fill, _times: "ok" if fill.market in served else "unknown_market"
+    )
+    variables = {"MM_OUT": str(tmp_path)}
+    with running("services.broker", bus=bus):
+        for expected in (["waiting", "booked"], ["booked", "booked"]):
+            with running("services.executor", bus=bus, variables=variables) as executor:
+                if expected[0] == "waiting":
+                    wait_for_line(executor, "the fill waits in the outbox")
+                while states(path) != expected:
+                    time.sleep(0.02)
+            assert states(path) == expected
+            served.add("eth-15m")
+    assert [each.fill_id for each in ledger.booked] == ["f2", "f1"]
+    ledger.close()
+
+
 def test_a_wrong_setting_stops_the_start(bus: str, tmp_path: Path) -> None:
     variables = {"MM_OUT": str(tmp_path), "MM_EXECUTOR_QUEUE": "lucky"}
     process = start("services.executor", bus=bus, variables=variables)

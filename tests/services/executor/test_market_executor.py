@@ -89,6 +89,32 @@ def test_a_partly_filled_order_stays_and_a_filled_one_comes_again() -> None:
     assert kept not in {each.order_id for each in scene.orders()}
 
 
+@pytest.mark.parametrize("cents", [48, 49])
+def test_what_is_left_below_the_minimum_size_does_not_stand_in_for_an_order(cents: int) -> None:
+    scene = quoting()
+    dust = scene.orders()[0].order_id
+    scene.quote(bid(cents), ask(52))
+    assert scene.orders()[0].order_id == dust
+    scene.trade(0.48, 47.0)
+    scene.wait(0.5)
+    assert sorted(scene.standing()) == [("CALL", "buy", cents / 100, 50.0), ASK_ORDER]
+    assert dust not in {each.order_id for each in scene.orders()}
+
+
+def test_orders_at_one_price_are_together_not_more_than_wanted() -> None:
+    scene = quoting()
+    scene.quote(bid(49), bid(48, 20.0))
+    scene.wait(0.5)  # the order at 48 stands in for the one at 49, and another one at 48 has come
+    both = [BID_ORDER, ("CALL", "buy", 0.48, 20.0)]
+    assert scene.standing() == both
+    scene.quote(bid(48, 70.0))
+    scene.wait(0.5)
+    assert scene.standing() == both
+    scene.quote(bid(48, 69.0))
+    scene.wait(0.5)
+    assert scene.standing() == [BID_ORDER]
+
+
 def test_a_cancel_in_flight_can_still_fill() -> None:
     scene = quoting()
     scene.quote(ask(52))
@@ -231,6 +257,14 @@ def test_silence_cancels_everything(kind: type) -> None:
     assert sorted(scene.standing()) == [BID_ORDER, ASK_ORDER]
 
 
+def test_a_position_stamped_in_the_future_is_not_fresh_for_longer() -> None:
+    scene = quoting()
+    scene.silent = {Position}
+    scene.say(Position, ts_recv_ns=scene.now_ns + 3600 * NS)
+    scene.wait(6.0)
+    assert (scene.market.obstacle, scene.orders()) == ("position_missing", [])
+
+
 def test_a_lease_is_never_longer_than_ours() -> None:
     scene = quoting()
     scene.quote(bid(48), ask(52), valid_until_ns=scene.now_ns + 3600 * NS)
@@ -346,6 +380,23 @@ def test_a_clock_set_back_drops_all_orders_and_starts_again() -> None:
     scene.wait(0.5)
     assert len(scene.standing()) == 2
     assert ids.isdisjoint(each.order_id for each in scene.orders())
+
+
+def test_a_clock_set_back_across_the_end_of_a_period_uses_no_id_twice() -> None:
+    scene = quoting()
+    scene.trade(0.48, 5.0)
+    scene.now_ns = (START_S + 901) * NS
+    scene.timer()
+    scene.timer()
+    assert scene.market.periods == {}
+    scene.now_ns = (START_S + 300) * NS
+    scene.timer()
+    scene.say(Period)
+    scene.wait(0.5)
+    scene.trade(0.48, 5.0)
+    assert len(scene.fills) == 2
+    assert len({each.fill_id for each in scene.fills}) == 2
+    assert len({each.order_id for each in scene.fills}) == 2
 
 
 def test_the_books_of_put_say_nothing_more() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -42,7 +43,9 @@ def orders_in(
 ) -> PeriodOrders:
     settings = ExecutorSettings(order_latency_s=0.1, cancel_latency_s=0.2, queue="pessimistic")
     counts = Counter() if counts is None else counts
-    made = PeriodOrders(build(Period), settings, session=session, earlier=earlier, counts=counts)
+    made = PeriodOrders(
+        build(Period), settings, session=session, numbers=itertools.count(1), earlier=earlier, counts=counts
+    )
     made.take_book(build(OutcomeBook), NOW_NS)
     return made
 
