@@ -62,11 +62,14 @@ def commands(options: Options, *, bus: str, config_json: str, simulator_port: in
 
 
 def _paper_environment(options: Options) -> dict[str, dict[str, str]]:
-    """What keeps paper fills apart from real ones, by part: the ledger, and the executor's outbox beside it."""
+    """What keeps paper fills apart from real ones, by part: the ledger, and the executor's outbox beside it.
+
+    The hedger watches no drop folder: what is dropped there was really executed. An empty variable counts as unset.
+    """
     if not options.dry_run:
         return {}
     return {
-        HEDGER: {"MM_HEDGER_LEDGER": ledger_place(options).url},
+        HEDGER: {"MM_HEDGER_LEDGER": ledger_place(options).url, "MM_HEDGER_DROP": ""},
         EXECUTOR: {"MM_OUT": str(paper_folder(options))},
     }
 

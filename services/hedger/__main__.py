@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY, Counter
 from services.hedger.core import HedgerCore
 from services.hedger.drops_io import DropFolder
 from services.hedger.journal import JournalError
-from services.hedger.ledger_io import Ledger, LedgerDamagedError, LedgerError, open_ledger
+from services.hedger.ledger_io import Ledger, LedgerDamagedError, LedgerError, open_ledger, shown
 from services.hedger.metrics_io import HedgerCollector
 from services.hedger.settings import HedgerSettings
 from services.hedger.verify_io import REMEDY, verify
@@ -108,13 +108,13 @@ def serve(url: str, drop: Path | None) -> int:
                 each_turn=Hedger.serve_waiting,
             )
     except LedgerDamagedError as error:
-        print(f"ledger: {url}: {error}; {REMEDY}", file=sys.stderr)
+        print(f"ledger: {shown(url)}: {error}; {REMEDY}", file=sys.stderr)
         return EXIT_CONFIGURATION
     except LedgerError as error:
         print(f"ledger: {error}", file=sys.stderr)
         return EXIT_CONFIGURATION
     except JournalError as error:
-        print(f"ledger: {url} does not answer: {error}", file=sys.stderr)
+        print(f"ledger: {shown(url)} does not answer: {error}", file=sys.stderr)
         return 1
     return 0
 

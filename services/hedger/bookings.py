@@ -10,7 +10,7 @@ one of its legs, a reversal before its fill. Each detail begins with the name of
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from services.hedger import entries as make
@@ -57,13 +57,25 @@ def wanted(bookings: Iterable[Booking]) -> tuple[set[str], set[str]]:
 
 
 class Batch:
-    """Bookings that one commit makes durable. `entries` are what it would append."""
+    """Bookings that one commit makes durable. `entries` are what it would append.
 
-    def __init__(self, books: Books, markets: Collection[str], found: Iterable[Entry], *, now_ns: int) -> None:
+    `outcomes` are official ones by slug that are known and not booked yet: none is booked by hand against them.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        markets: Collection[str],
+        found: Iterable[Entry],
+        *,
+        now_ns: int,
+        outcomes: Mapping[str, Outcome] | None = None,
+    ) -> None:
         self.entries: list[Entry] = []
         self._books = books
         self._markets = markets
         self._now_ns = now_ns
+        self._outcomes = {} if outcomes is None else outcomes
         self._first_sequence = books.sequence
         self._saved: dict[str, Account | None] = {}
         self._by_id: dict[str, Entry] = {}
@@ -90,7 +102,7 @@ class Batch:
         self.entries = []
 
     def settle(self, *, market: str, slug: str, outcome: Outcome, ts_ns: int) -> bool:
-        """Book the official outcome of a period, also of one in which nothing is held, so that late fills know it.
+        """Book the official outcome of a period, also when nothing is held in it any more: late fills must know it.
 
         False when it is booked already: an outcome counts once.
         """
@@ -149,6 +161,9 @@ class Batch:
         known = self._by_id.get(booking.entry_id)
         if account.outcome is not None and account.outcome != booking.outcome:
             return _refuse("outcome_differs", f"{booking.slug} is settled as {account.outcome}, not {booking.outcome}")
+        official = self._outcomes.get(booking.slug, booking.outcome)
+        if account.outcome is None and official != booking.outcome:
+            return _refuse("outcome_differs", f"the venue settled {booking.slug} as {official}, not {booking.outcome}")
         if known is not None:
             is_same = (known.kind, known.slug, known.ts_ns) == ("settlement", booking.slug, booking.ts_ns)
             return Verdict(is_known=known.sequence <= self._first_sequence) if is_same else _reused(known)

@@ -2,8 +2,11 @@
 
 The state is the ledger's; the core judges a booking, hands its entries to the journal, and answers `ok` once they stand
 there. Bookings that wait together become durable together. `Position` is published each second and at each change of
-the current period of each market, `Fill` once for each booked fill. Periods whose outcome was missed are named once
-after the start: only somebody who knows the outcome can book it.
+the current period of each market, `Fill` once for each booked fill. Periods that begin to wait for their outcome
+are named once: when it was missed, only somebody who knows it can book it.
+
+Time is the latest Timer or question, or a `ts_recv_ns` at most `CLOCK_SLACK_NS` ahead of the Timer. A Timer further
+back than that says that the clock was set back, and time goes back with it.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from services.hedger.rows import entry_row, pnl_row, utc_text
 from shared.config import MMConfig
 from shared.core import Delivery, Event, Gap, Timer, time_of
 from shared.market import NS_PER_S
-from shared.messages import AnyMessage, Fill, OpenOrders, OutcomeBook, Period, Position, QuoteSet, Settlement
+from shared.messages import AnyMessage, Fill, OpenOrders, Outcome, OutcomeBook, Period, Position, QuoteSet, Settlement
 from shared.money import from_micro
 from shared.requests import (
     Answer,
@@ -44,10 +47,12 @@ from shared.requests import (
     encode_answer,
 )
 
+CLOCK_SLACK_NS = NS_PER_S
 REPEAT_NS = NS_PER_S // 2  # the quoter pulls when it has not heard for three of these
 MOST_ROWS = 1000
 _OUTCOMES_KEPT = 64
 MOST_NAMED = 10
+WAITING_NS = 5 * NS_PER_S  # how often all periods are looked at for such as wait
 
 _BOOKINGS = (BookFill, BookReversal, BookMerge, BookCash, BookSettlement)
 
@@ -75,18 +80,20 @@ class HedgerCore:
         self._messages: list[AnyMessage] = []
         self._is_in_doubt = False
         self._next_repeat_ns = 0
-        self._has_named_waiting = False
+        self._timer_ns = 0
+        self._next_waiting_ns = 0
+        self._named: set[str] = set()  # those of the periods that wait
         self.books.replay(self._journal.after(0))
 
     def update(self, event: Event) -> Sequence[AnyMessage]:
         """Follow periods, settlements, fair values, books and open orders; repeat the positions twice a second."""
-        self.now_ns = max(self.now_ns, time_of(event))
+        self._advance(event)
         if isinstance(event, Delivery):
             self._take(event.message)
         elif isinstance(event, Gap):
             return ()  # every input is a snapshot, or repeated
-        elif isinstance(event, Timer) and not self._has_named_waiting:  # the last values of the bus are taken by now
-            self._has_named_waiting = True
+        elif self.now_ns >= self._next_waiting_ns:  # at the first Timer the last values of the bus are taken
+            self._next_waiting_ns = self.now_ns + WAITING_NS
             self._name_waiting()
         if self.now_ns >= self._next_repeat_ns:
             self._next_repeat_ns = self.now_ns + REPEAT_NS
@@ -94,6 +101,16 @@ class HedgerCore:
             for view in self._views.values():
                 self._publish(view)
         return self.take_messages()
+
+    def _advance(self, event: Event) -> None:
+        at_ns = time_of(event)
+        if isinstance(event, Timer):
+            self._timer_ns = at_ns
+            if at_ns < self.now_ns - CLOCK_SLACK_NS:
+                self.now_ns = at_ns
+                self._next_repeat_ns = self._next_waiting_ns = 0
+        if self._timer_ns == 0 or at_ns <= self._timer_ns + CLOCK_SLACK_NS:
+            self.now_ns = max(self.now_ns, at_ns)
 
     def take_messages(self) -> list[AnyMessage]:
         """What is to be published now: fills in the order they were booked, then the last position of each market."""
@@ -146,7 +163,9 @@ class HedgerCore:
         return sorted(found, key=lambda account: (account.end_ns, account.slug))
 
     def _name_waiting(self) -> None:
-        waiting = self.waiting()
+        all_waiting = self.waiting()
+        waiting = [each for each in all_waiting if each.slug not in self._named]
+        self._named = {each.slug for each in all_waiting}
         named = ", ".join(f"{each.slug} since {utc_text(each.end_ns)}" for each in waiting[:MOST_NAMED])
         more = f" and {len(waiting) - MOST_NAMED} more" if len(waiting) > MOST_NAMED else ""
         if waiting:
@@ -165,20 +184,31 @@ class HedgerCore:
         """Only the venue's word counts, and only its first: our own recomputation books nothing."""
         if settlement.official is None or not is_period_of(settlement.market, settlement.slug):
             return
-        account = self.books.accounts.get(settlement.slug)
-        if account is None:  # nothing to book, until a late fill says otherwise
-            self._outcomes[settlement.slug] = settlement
+        slug = settlement.slug
+        account = self.books.accounts.get(slug)
+        if account is not None and account.outcome is not None:
+            first = account.outcome
+        else:
+            first = self._unbooked_outcomes().get(slug, settlement.official)
+        if first != settlement.official:
+            self._dispute(slug, first, settlement.official)
+        elif account is None:  # nothing to book, until a late fill says otherwise
+            self._outcomes.setdefault(slug, settlement)
             if len(self._outcomes) > _OUTCOMES_KEPT:
                 del self._outcomes[next(iter(self._outcomes))]
         elif account.outcome is None:
-            self._settlements[settlement.slug] = settlement
+            self._settlements.setdefault(slug, settlement)
             self._settle()
-        elif account.outcome != settlement.official and settlement.slug not in self._disputed:
-            self._disputed.add(settlement.slug)
-            self.notices.append(
-                f"{settlement.slug} was settled as {account.outcome}; the venue now says {settlement.official}: "
-                "not booked, look at it"
-            )
+
+    def _dispute(self, slug: str, first: Outcome, second: Outcome) -> None:
+        if slug not in self._disputed:
+            self._disputed.add(slug)
+            self.notices.append(f"{slug} was settled as {first}; the venue now says {second}: not booked, look at it")
+
+    def _unbooked_outcomes(self) -> dict[str, Outcome]:
+        """What the venue said first of periods whose outcome is not booked."""
+        known = self._outcomes | self._settlements
+        return {slug: each.official for slug, each in known.items() if each.official is not None}
 
     def _settle(self) -> None:
         """Book the outcomes that wait; what the ledger cannot take now is tried again each second."""
@@ -205,7 +235,7 @@ class HedgerCore:
         except JournalError as error:
             self._fail(error)
             return self._count([_UNAVAILABLE] * len(bookings))
-        batch = Batch(self.books, self._views, found, now_ns=self.now_ns)
+        batch = Batch(self.books, self._views, found, now_ns=self.now_ns, outcomes=self._unbooked_outcomes())
         verdicts = [batch.book(each) for each in bookings]
         late = [each for slug, each in self._outcomes.items() if slug in self.books.accounts]
         for known in late:
@@ -351,7 +381,6 @@ class HedgerCore:
             fair_high=None if quotes is None else quotes.fair_high,
             sigma_per_sqrt_s=None if quotes is None else quotes.breakdown.get("sigma"),
             gamma_per_usd=config.inventory_skew_factor,
-            max_age_s=config.limits.book_s,
             resting=view.orders,
             others=others,
             others_without_value=without_value,

@@ -58,6 +58,8 @@ _format = sa.Table("ledger_format", _metadata, sa.Column("format", sa.Integer, p
 
 _DAMAGE = ("malformed", "not a database")  # how SQLite says that a file is no longer its own
 _NO_ROOM = ("is full", "disk I/O error")
+_SECRETS = ("password", "sslpassword")  # that a URL may carry behind its question mark
+_NOT_SHOWN = "(a URL that cannot be read)"
 _COLUMNS = ", ".join((*FIELDS, "link"))
 _REFUSE_CHANGES = {
     "sqlite": [
@@ -347,9 +349,9 @@ def open_ledger(url: str, *, read_only: bool = False) -> Ledger:
         ledger.close()
         if parsed.get_backend_name() == "sqlite":
             if any(words in str(error) for words in _DAMAGE):
-                raise LedgerDamagedError(f"{url}: {error}") from error
+                raise LedgerDamagedError(f"{shown(url)}: {error}") from error
             if not any(words in str(error) for words in _NO_ROOM):
-                raise LedgerError(f"{url}: {error}") from error
+                raise LedgerError(f"{shown(url)}: {error}") from error
         raise
     except LedgerError:
         ledger.close()
@@ -366,19 +368,29 @@ def _take_over(ledger: Ledger) -> None:
             ledger.connect()
 
 
+def shown(url: str) -> str:
+    """This URL without its passwords, for texts that others read. One that cannot be read is not shown at all."""
+    try:
+        parsed = sa.make_url(url)
+    except (SQLAlchemyError, ValueError):  # ValueError: a port that is no number
+        return _NOT_SHOWN
+    if "@" in (parsed.host or ""):  # of a password that holds an @, which should have been %40
+        return _NOT_SHOWN
+    return parsed.difference_update_query(_SECRETS).render_as_string(hide_password=True)
+
+
 def _parse(url: str) -> sa.URL:
+    fault = f"{shown(url)} is no ledger: write sqlite:///<file> or postgresql://<user>@<host>/<name>"
     try:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
-    except SQLAlchemyError as error:
-        raise LedgerError(
-            f"{url!r} is no ledger: write sqlite:///<file> or postgresql://<user>@<host>/<name>"
-        ) from error
+    except (SQLAlchemyError, ValueError) as error:
+        raise LedgerError(fault) from error
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
         return parsed
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
-    raise LedgerError(f"{url!r} is no ledger: write sqlite:///<file> or postgresql://<user>@<host>/<name>")
+    raise LedgerError(fault)
 
 
 def _lock_file(path: Path) -> filelock.BaseFileLock:

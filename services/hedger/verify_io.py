@@ -13,7 +13,7 @@ from pathlib import Path
 from services.hedger.accounts import Books
 from services.hedger.entries import Entry, is_balanced
 from services.hedger.journal import JournalError
-from services.hedger.ledger_io import Ledger, LedgerDamagedError, LedgerError, open_ledger
+from services.hedger.ledger_io import Ledger, LedgerDamagedError, LedgerError, open_ledger, shown
 
 EXIT_INTACT, EXIT_SILENT, EXIT_UNUSABLE, EXIT_DAMAGED = 0, 1, 2, 3
 COPIED_TOGETHER = 5_000
@@ -37,13 +37,14 @@ def verify(url: str, *, recover: Path | None = None) -> int:
             if recover is not None:
                 _copy(ledger, recover, books.sequence)
             if fault:
-                return _say(EXIT_DAMAGED, f"{url}: {fault}; intact before it: {books.sequence:,} entries")
+                return _say(EXIT_DAMAGED, f"{shown(url)}: {fault}; intact before it: {books.sequence:,} entries")
             place = ledger.place
-            return _say(EXIT_INTACT, f"{url}: {place.sequence:,} entries, intact; the last hash is {place.link.hex()}")
+            intact = f"{place.sequence:,} entries, intact; the last hash is {place.link.hex()}"
+            return _say(EXIT_INTACT, f"{shown(url)}: {intact}")
     except LedgerError as error:
         return _say(EXIT_UNUSABLE, str(error))
     except JournalError as error:
-        return _say(EXIT_SILENT, f"{url} does not answer: {error}")
+        return _say(EXIT_SILENT, f"{shown(url)} does not answer: {error}")
 
 
 def _first_fault(ledger: Ledger, books: Books) -> str:

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bot.cli import Options, parse
 from bot.commands import Command, commands, stop_groups
 from services.feeds.settings import FeedSettings
+from services.hedger.settings import HedgerSettings
 from shared.settings import ServiceSettings
 
 
@@ -73,3 +76,12 @@ def test_without_paper_execution_the_ledger_is_where_the_environment_says() -> N
     parts = started()
     assert "hedger" in parts
     assert "MM_HEDGER_LEDGER" not in parts["hedger"].environment
+
+
+def test_paper_execution_never_books_the_files_of_real_fills(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MM_HEDGER_DROP", "real")
+    for arguments, drop in (((), Path("real")), (("--dry-run",), None)):
+        with monkeypatch.context() as process:
+            for name, text in started(*arguments)["hedger"].environment.items():
+                process.setenv(name, text)
+            assert HedgerSettings().drop == drop

@@ -145,6 +145,29 @@ def test_only_the_official_outcome_settles_and_only_the_first() -> None:
     assert len(hedger.notices) == 1
 
 
+def test_of_a_period_without_a_booking_the_first_outcome_counts_and_a_contradiction_is_said_once() -> None:
+    hedger = hedger_in_a_period()
+    for official in ("CALL", "CALL", "PUT", "PUT"):
+        deliver(hedger, build(Settlement, official=official))
+    (notice,) = hedger.notices
+    assert f"{SLUG} was settled as CALL; the venue now says PUT" in notice
+    assert ask(hedger, fill()).status == "ok"
+    assert hedger.books.accounts[SLUG].outcome == "CALL"
+
+
+def test_of_an_outcome_that_waits_for_the_ledger_the_first_counts() -> None:
+    journal = Broken()
+    hedger = hedger_in_a_period(journal)
+    ask(hedger, fill())
+    journal.is_broken = True
+    for official in ("CALL", "PUT"):
+        deliver(hedger, build(Settlement, official=official))
+    assert [note for note in hedger.notices if "the venue now says PUT" in note]
+    journal.is_broken = False
+    hedger.update(Timer((START_S + 304) * NS))
+    assert hedger.books.accounts[SLUG].outcome == "CALL"
+
+
 def test_a_settlement_of_no_period_of_the_market_is_ignored() -> None:
     hedger = hedger_in_a_period()
     deliver(hedger, build(Settlement, slug="junk"))
@@ -276,6 +299,18 @@ def test_a_missed_outcome_is_named_once_after_the_start_with_its_time_and_remedy
     assert restarted(settlement=build(Settlement)).notices == []
 
 
+def test_a_period_that_begins_to_wait_later_is_named_then_and_only_it() -> None:
+    hedger = restarted()
+    later = f"btc-updown-15m-{START_S + 900}"
+    assert ask(hedger, fill("g", slug=later)).status == "ok"
+    hedger.notices.clear()
+    for at_s in (60, 899, 901, 960, 1020):
+        hedger.update(Timer(END_NS + at_s * NS))
+    (notice,) = hedger.notices
+    assert f"{later} since" in notice
+    assert SLUG not in notice
+
+
 def test_a_period_without_outcome_is_shown_as_waiting_since_its_end_until_it_is_booked() -> None:
     hedger = restarted()
     assert ask(hedger, PositionsQuery()).waiting == {SLUG: END_NS}
@@ -287,6 +322,34 @@ def test_a_period_without_outcome_is_shown_as_waiting_since_its_end_until_it_is_
     ask(running, fill())
     assert ask(running, PositionQuery(market="btc-15m")).waiting == {}
     assert ask(running, PositionQuery(market="btc-15m"), now_ns=END_NS).waiting == {SLUG: END_NS}
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_is_set_back_does_not_mute_the_positions() -> None:
+    hedger = hedger_with_a_period()
+    hedger.update(Timer((START_S + 800) * NS))
+    (position,) = hedger.update(Timer((START_S + 400) * NS))
+    assert isinstance(position, Position)
+    assert position.ts_recv_ns == (START_S + 400) * NS
+    assert len(hedger.update(Timer((START_S + 401) * NS))) == 1
+
+
+def test_a_clock_that_steps_back_less_than_a_second_is_no_new_time() -> None:
+    hedger = hedger_with_a_period()
+    hedger.update(Timer((START_S + 400) * NS))
+    assert hedger.update(Timer((START_S + 400) * NS - NS // 2)) == []
+    assert hedger.now_ns == (START_S + 400) * NS
+
+
+def test_a_receipt_moves_time_at_most_a_second_ahead_of_the_timer() -> None:
+    hedger = hedger_with_a_period()
+    hedger.update(Timer((START_S + 400) * NS))
+    deliver(hedger, build(OutcomeBook, ts_recv_ns=(START_S + 460) * NS))
+    assert hedger.now_ns == (START_S + 400) * NS
+    deliver(hedger, build(OutcomeBook, ts_recv_ns=(START_S + 401) * NS))
+    assert hedger.now_ns == (START_S + 401) * NS
 
 
 # -- hedge -----------------------------------------------------------------------------------------------------------
@@ -333,13 +396,16 @@ def test_the_risk_aversion_is_the_configured_one_and_a_linear_lean_is_none() -> 
     assert (answer.status, answer.detail.partition(":")[0]) == ("unavailable", "inventory_skew_mode")
 
 
-def test_a_book_too_old_to_quote_on_is_not_traded_on() -> None:
-    hedger = hedger_in_a_period(config=MMConfig.model_validate({"limits": {"book_s": 2.0}}))
+def test_a_book_older_than_five_seconds_is_not_traded_on() -> None:
+    hedger = hedger_in_a_period()
     ask(hedger, fill())
     quoted(hedger)
-    deliver(hedger, build(OutcomeBook, ts_recv_ns=AT_NS - 3 * NS))
+    deliver(hedger, build(OutcomeBook, ts_recv_ns=AT_NS - 4 * NS))
     (closed,) = (each for each in hedge(hedger)["alternatives"] if each["name"] == "close_now")
-    assert "the CALL book is 3.0 s old" in closed["why_not"]
+    assert closed["status"] == "possible"
+    deliver(hedger, build(OutcomeBook, ts_recv_ns=AT_NS - 6 * NS))
+    (closed,) = (each for each in hedge(hedger)["alternatives"] if each["name"] == "close_now")
+    assert "the CALL book is 6.0 s old" in closed["why_not"]
 
 
 @pytest.mark.parametrize("fields", [{"fair_value": None}, {"valid_until_ns": AT_NS - 1}])

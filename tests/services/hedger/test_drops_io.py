@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.hedger.core import HedgerCore
-from services.hedger.drops_io import HALF_WRITTEN_S, DropFolder
+from services.hedger.drops_io import HALF_WRITTEN_S, MOST_FILES, DropFolder
 from shared.requests import Answer, BookFill, decode_answer
 from tests.builders import SLUG
 from tests.services.hedger.scene import AT_NS, fill, hedger_in_a_period
@@ -108,3 +108,50 @@ def test_a_folder_that_vanished_is_said_and_is_no_crash(folder: Folder) -> None:
     folder.write("mm_hedge_1.json", fill())
     folder.take()
     assert folder.names() == ["mm_hedge_1.json.booked"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "loop", "gone", "pipe"])
+def test_a_name_that_cannot_be_read_is_said_once_and_keeps_no_other_from_being_booked(
+    folder: Folder, kind: str
+) -> None:
+    unreadable = folder.path / "mm_hedge_a.json"
+    if kind == "folder":
+        unreadable.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(unreadable)
+    else:
+        unreadable.symlink_to(unreadable if kind == "loop" else folder.path / "gone")
+    folder.write("mm_hedge_b.json", fill())
+    (said,) = folder.take()
+    assert said.startswith("mm_hedge_a.json cannot be read: ")
+    assert folder.names() == ["mm_hedge_a.json", "mm_hedge_b.json.booked"]
+    folder.write("mm_hedge_c.json", fill("c"))
+    assert folder.take() == []
+    assert folder.hedger.books.sequence == 2
+
+
+def test_a_file_that_cannot_be_renamed_is_said_once_and_the_others_are_renamed(folder: Folder) -> None:
+    (folder.path / "mm_hedge_1.json.booked").mkdir()
+    (folder.path / "mm_hedge_2.json.refused").mkdir()
+    folder.write("mm_hedge_1.json", fill())
+    folder.write("mm_hedge_2.json", fill("f2", price_micro=0))
+    folder.write("mm_hedge_3.json", fill("f3"))
+    said = folder.take()
+    assert ["cannot be renamed" in each for each in said] == [True, True]
+    assert "mm_hedge_3.json.booked" in folder.names()
+    assert folder.take() == []
+    assert folder.hedger.books.accounts[SLUG].fills == 2
+
+
+def test_a_pass_takes_so_many_files_and_the_next_goes_on_behind_them(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MOST_FILES == 500
+    monkeypatch.setattr("services.hedger.drops_io.MOST_FILES", 3)
+    for number in range(4):  # sales that wait for a purchase that never comes
+        folder.write(f"mm_hedge_{number}.json", fill(f"s{number}", side="sell", outcome="PUT"))
+    folder.write("mm_hedge_9.json", fill())
+    assert len(folder.take()) == 3
+    assert "mm_hedge_9.json" in folder.names()
+    folder.take()
+    assert "mm_hedge_9.json.booked" in folder.names()

@@ -14,7 +14,7 @@ from services.hedger.bookings import Batch
 from services.hedger.core import HedgerCore
 from services.hedger.entries import Entry
 from services.hedger.journal import JournalError, MemoryJournal
-from services.hedger.ledger_io import Ledger, LedgerDamagedError, LedgerError, LedgerTakenError, open_ledger
+from services.hedger.ledger_io import Ledger, LedgerDamagedError, LedgerError, LedgerTakenError, open_ledger, shown
 from shared.money import MICRO
 from tests.builders import SLUG
 from tests.services.hedger.scene import ask, ask_all, fill, hedger_in_a_period, merge, reversal
@@ -339,3 +339,18 @@ def test_commits_are_durable_before_they_return(tmp_path: Path) -> None:
     with open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite") as ledger:
         assert ledger.connect().exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
         assert ledger.connect().exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("postgresql://mm:s3cret@db:5432/mm", "postgresql://mm:***@db:5432/mm"),
+        ("postgresql://mm@db/mm?password=s3cret&sslmode=require", "postgresql://mm@db/mm?sslmode=require"),
+        ("sqlite:////a/ledger.sqlite", "sqlite:////a/ledger.sqlite"),
+        ("postgresql://mm:s3@cret@db/mm", "(a URL that cannot be read)"),
+        ("postgresql://mm:s3cret@db:port/mm", "(a URL that cannot be read)"),
+        ("s3cret", "(a URL that cannot be read)"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, text: str) -> None:
+    assert shown(url) == text

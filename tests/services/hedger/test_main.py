@@ -189,9 +189,11 @@ def test_a_second_hedger_on_the_same_ledger_is_refused(bus: str, tmp_path: Path,
 
 
 def test_a_server_that_does_not_answer_is_worth_another_try(bus: str, tmp_path: Path) -> None:
-    done = command(bus, "services.hedger", MM_HEDGER_LEDGER=f"postgresql://nobody@/none?host={tmp_path}")
+    url = f"postgresql://nobody:s3cret@/none?host={tmp_path}"
+    done = command(bus, "services.hedger", MM_HEDGER_LEDGER=url)
     assert done.returncode == 1
     assert "does not answer" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
 
 
 def test_a_wrong_command_or_setting_exits_with_two(bus: str, tmp_path: Path) -> None:

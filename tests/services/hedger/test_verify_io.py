@@ -80,3 +80,18 @@ def test_no_ledger_and_no_server_are_two_codes(tmp_path: Path) -> None:
     assert verify(f"sqlite:///{tmp_path}/none.sqlite") == EXIT_UNUSABLE
     assert verify(f"postgresql://nobody@/none?host={tmp_path}") == EXIT_SILENT
     assert not list(tmp_path.iterdir())
+
+
+def test_no_text_holds_the_password(tmp_path: Path, capsys: Captured) -> None:
+    urls = {
+        f"postgresql://mm:s3cret@/none?host={tmp_path}": EXIT_SILENT,
+        f"postgresql://mm@/none?host={tmp_path}&password=s3cret": EXIT_SILENT,
+        "postgresql://mm:s3cret@db:port/none": EXIT_UNUSABLE,
+        "mysql://mm:s3cret@db/none": EXIT_UNUSABLE,
+        "s3cret": EXIT_UNUSABLE,
+    }
+    for url, code in urls.items():
+        assert verify(url) == code, url
+        said = capsys.readouterr()
+        assert said.err
+        assert "s3cret" not in said.out + said.err
