@@ -23,10 +23,9 @@ from engine.volatility import AssumedVolatility
 from services.analyzers.core import KINDS, AnalyzerCore
 from services.feeds.files import FARTHEST_STRIKE
 from services.quoter.action import decide
-from services.quoter.core import CLOCK_SLACK_NS
 from services.quoter.inputs import LimitsNs
 from shared.config import MMConfig
-from shared.core import Core, Timer
+from shared.core import CLOCK_SLACK_NS, Core, Timer
 from shared.market import NS_PER_S, Series
 from shared.messages import (
     Action,

@@ -16,7 +16,7 @@ from itertools import count
 from services.executor.market_executor import MarketExecutor
 from services.executor.settings import ExecutorSettings
 from shared.config import MMConfig
-from shared.core import Event, Gap, Timer, time_of
+from shared.core import Event, EventClock, Gap, Timer
 from shared.market import NS_PER_S
 from shared.messages import (
     AnyMessage,
@@ -29,7 +29,6 @@ from shared.messages import (
 )
 from shared.requests import BookFill
 
-CLOCK_SLACK_NS = NS_PER_S
 REPEAT_NS = NS_PER_S
 
 
@@ -52,8 +51,7 @@ class ExecutorCore:
         by_slug: defaultdict[str, list[BookFill]] = defaultdict(list)
         for fill in earlier:
             by_slug[fill.slug].append(fill)
-        self.now_ns = 0
-        self._timer_ns = 0
+        self._clock = EventClock()
         self._next_repeat_ns = 0
         self._market_of: dict[str, str] = {}  # fill id -> market
         self._fills: list[BookFill] = []
@@ -63,9 +61,17 @@ class ExecutorCore:
             for name in markets
         }
 
+    @property
+    def now_ns(self) -> int:
+        """Our clock, as far as events told it."""
+        return self._clock.now_ns
+
     def update(self, event: Event) -> Sequence[AnyMessage]:
         """Take one event; the open orders to publish because of it."""
-        self._advance(event)
+        if self._clock.take(event):
+            self._next_repeat_ns = 0
+            for market in self.markets.values():
+                market.forget()
         if isinstance(event, Gap):
             return self._take_gap(event)
         touched: Sequence[MarketExecutor]
@@ -97,18 +103,6 @@ class ExecutorCore:
             self._remember(fill)
 
     # -- inputs ------------------------------------------------------------------------------------------------------
-
-    def _advance(self, event: Event) -> None:
-        at_ns = time_of(event)
-        if isinstance(event, Timer):
-            self._timer_ns = at_ns
-            if at_ns < self.now_ns - CLOCK_SLACK_NS:
-                self.now_ns = at_ns
-                self._next_repeat_ns = 0
-                for market in self.markets.values():
-                    market.forget()
-        if self._timer_ns == 0 or at_ns <= self._timer_ns + CLOCK_SLACK_NS:
-            self.now_ns = max(self.now_ns, at_ns)
 
     def _take(self, message: AnyMessage) -> Sequence[MarketExecutor]:
         if isinstance(message, FeedStatus):

@@ -25,7 +25,7 @@ from services.hedger.journal import Journal, JournalError, MemoryJournal
 from services.hedger.market_view import MarketView, position_of
 from services.hedger.rows import entry_row, pnl_row, utc_text
 from shared.config import MMConfig
-from shared.core import Delivery, Event, Gap, Timer, time_of
+from shared.core import Delivery, Event, EventClock, Gap
 from shared.market import NS_PER_S
 from shared.messages import AnyMessage, Fill, OpenOrders, Outcome, OutcomeBook, Period, Position, QuoteSet, Settlement
 from shared.money import from_micro
@@ -47,7 +47,6 @@ from shared.requests import (
     encode_answer,
 )
 
-CLOCK_SLACK_NS = NS_PER_S
 REPEAT_NS = NS_PER_S // 2  # the quoter pulls when it has not heard for three of these
 MOST_ROWS = 1000
 _OUTCOMES_KEPT = 64
@@ -70,7 +69,7 @@ class HedgerCore:
         self.booked: Counter[str] = Counter()
         self.ledger_errors = 0
         self.notices: list[str] = []
-        self.now_ns = 0
+        self._clock = EventClock()
         self._journal: Journal = MemoryJournal() if journal is None else journal
         self._config = MMConfig() if config is None else config
         self._views = {market: MarketView(market) for market in markets}
@@ -80,14 +79,19 @@ class HedgerCore:
         self._messages: list[AnyMessage] = []
         self._is_in_doubt = False
         self._next_repeat_ns = 0
-        self._timer_ns = 0
         self._next_waiting_ns = 0
         self._named: set[str] = set()  # those of the periods that wait
         self.books.replay(self._journal.after(0))
 
+    @property
+    def now_ns(self) -> int:
+        """Our clock, as far as events told it."""
+        return self._clock.now_ns
+
     def update(self, event: Event) -> Sequence[AnyMessage]:
         """Follow periods, settlements, fair values, books and open orders; repeat the positions twice a second."""
-        self._advance(event)
+        if self._clock.take(event):
+            self._next_repeat_ns = self._next_waiting_ns = 0
         if isinstance(event, Delivery):
             self._take(event.message)
         elif isinstance(event, Gap):
@@ -101,16 +105,6 @@ class HedgerCore:
             for view in self._views.values():
                 self._publish(view)
         return self.take_messages()
-
-    def _advance(self, event: Event) -> None:
-        at_ns = time_of(event)
-        if isinstance(event, Timer):
-            self._timer_ns = at_ns
-            if at_ns < self.now_ns - CLOCK_SLACK_NS:
-                self.now_ns = at_ns
-                self._next_repeat_ns = self._next_waiting_ns = 0
-        if self._timer_ns == 0 or at_ns <= self._timer_ns + CLOCK_SLACK_NS:
-            self.now_ns = max(self.now_ns, at_ns)
 
     def take_messages(self) -> list[AnyMessage]:
         """What is to be published now: fills in the order they were booked, then the last position of each market."""
@@ -308,7 +302,7 @@ class HedgerCore:
 
     def answer_all(self, questions: Sequence[bytes], *, now_ns: int) -> list[bytes]:
         """The answers to all questions that wait, in their order; what is booked is durable when this returns."""
-        self.now_ns = max(self.now_ns, now_ns)
+        self._clock.now_ns = max(self._clock.now_ns, now_ns)
         asked: list[Question | str] = [_decoded(each) for each in questions]
         verdicts = iter(self._book([each for each in asked if isinstance(each, _BOOKINGS)]))
         answers = []

@@ -18,8 +18,8 @@ from services.quoter.asset_prices import AssetPrices
 from services.quoter.market_quoter import MarketQuoter
 from services.quoter.signals import Signal
 from shared.config import MMConfig
-from shared.core import Delivery, Event, Gap, Timer, time_of
-from shared.market import NS_PER_S, Series
+from shared.core import Delivery, Event, EventClock, Gap, Timer, time_of
+from shared.market import Series
 from shared.messages import (
     AnyMessage,
     FeedStatus,
@@ -37,7 +37,6 @@ from shared.messages import (
 from shared.projection import Config as ProjectionConfig
 
 _HOT = frozenset({SpotQuote, OutcomeBook})  # these say themselves whether they change what the inputs allow
-CLOCK_SLACK_NS = NS_PER_S  # a receipt this far ahead of the last Timer moves time; a Timer this far back does not
 _NOBODY: tuple[MarketQuoter, ...] = ()
 
 
@@ -49,7 +48,7 @@ class QuoterCore:
             raise ValueError("the quoter needs at least one market, such as btc-15m")
         self.config = config
         self.now_ns = 0
-        self._timer_ns = 0
+        self._clock = EventClock()
         projection = ProjectionConfig()
         self.assets: dict[str, AssetPrices] = {}
         self.markets: dict[str, MarketQuoter] = {}
@@ -91,18 +90,18 @@ class QuoterCore:
 
     def take(self, event: Event) -> Sequence[MarketQuoter]:
         """Take one event without an answer; the markets whose quotes it may change."""
+        if self._clock.take(event):
+            self._forget()
+        self.now_ns = self._clock.now_ns
         if isinstance(event, Delivery):
             message = event.message
-            self._advance(message.ts_recv_ns)
             take = self._takers.get(type(message))
             touched = _NOBODY if take is None else take(message, event)
             if type(message) in _HOT:
                 return touched
         elif isinstance(event, Timer):
-            self._take_timer(event.ts_ns)
             return tuple(self.markets.values())
         else:
-            self._advance(event.ts_ns)
             touched = self._take_gap(event)
         for market in touched:
             market.recheck_ns = 0
@@ -116,21 +115,12 @@ class QuoterCore:
             for signal, age_s in market.signals.ages_s(now_ns).items()
         }
 
-    # -- time --------------------------------------------------------------------------------------------------------
-
-    def _advance(self, at_ns: int) -> None:
-        if self._timer_ns == 0 or at_ns <= self._timer_ns + CLOCK_SLACK_NS:
-            self.now_ns = max(self.now_ns, at_ns)
-
-    def _take_timer(self, ts_ns: int) -> None:
-        self._timer_ns = ts_ns
-        if ts_ns < self.now_ns - CLOCK_SLACK_NS:
-            self.now_ns = ts_ns
-            for prices in self.assets.values():
-                prices.forget()
-            for market in self.markets.values():
-                market.forget()
-        self.now_ns = max(self.now_ns, ts_ns)
+    def _forget(self) -> None:
+        """The clock was set back."""
+        for prices in self.assets.values():
+            prices.forget()
+        for market in self.markets.values():
+            market.forget()
 
     # -- prices of an asset ------------------------------------------------------------------------------------------
 

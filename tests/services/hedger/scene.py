@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from services.hedger.core import HedgerCore
+from services.hedger.entries import Entry
+from services.hedger.journal import JournalError, MemoryJournal
 from shared.config import MMConfig
 from shared.core import Delivery
 from shared.messages import AnyMessage, Period, topic_of
@@ -91,3 +94,14 @@ def hedger_in_a_period(journal: Any = None, config: MMConfig | None = None) -> H
     hedger = HedgerCore(["btc-15m", "eth-15m"], journal, config)
     deliver(hedger, build(Period))
     return hedger
+
+
+class BreakableJournal(MemoryJournal):
+    """A journal that can stop to take entries."""
+
+    is_broken = False
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        if self.is_broken:
+            raise JournalError("database or disk is full")
+        super().append(entries)

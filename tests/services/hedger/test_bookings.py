@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from services.hedger.core import HedgerCore
-from services.hedger.entries import Entry
-from services.hedger.journal import JournalError, MemoryJournal
 from shared.messages import Settlement
 from shared.money import MICRO
 from shared.requests import Question
 from tests.builders import SLUG, START_S, build
 from tests.services.hedger.scene import (
     END_NS,
+    BreakableJournal,
     ask,
     ask_all,
     cash,
@@ -241,28 +239,17 @@ def test_another_outcome_than_the_one_that_stands_is_refused_by_name() -> None:
 
 @pytest.mark.parametrize("is_held", [False, True])
 def test_an_outcome_by_hand_against_the_venues_word_that_is_not_booked_yet_is_refused(is_held: bool) -> None:
-    journal = Deaf()
+    journal = BreakableJournal()
     hedger = hedger_in_a_period(journal)
     if is_held:
         ask(hedger, fill())
-        journal.is_deaf = True
+        journal.is_broken = True
     deliver(hedger, build(Settlement, official="PUT"))
-    journal.is_deaf = False
+    journal.is_broken = False
     answer = ask(hedger, outcome("CALL"), now_ns=END_NS)
     assert (answer.status, answer.detail.partition(":")[0]) == ("refused", "outcome_differs")
     assert ask(hedger, outcome("PUT"), now_ns=END_NS).status == "ok"
     assert hedger.books.accounts[SLUG].outcome == "PUT"
-
-
-class Deaf(MemoryJournal):
-    """A journal that can stop to take entries."""
-
-    is_deaf = False
-
-    def append(self, entries: Sequence[Entry]) -> None:
-        if self.is_deaf:
-            raise JournalError("database or disk is full")
-        super().append(entries)
 
 
 def test_an_outcome_is_not_booked_while_the_period_runs() -> None:

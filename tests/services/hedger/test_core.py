@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
 from services.hedger.core import HedgerCore
-from services.hedger.entries import Entry
 from services.hedger.hedge_report import group_rows
-from services.hedger.journal import JournalError, MemoryJournal
+from services.hedger.journal import MemoryJournal
 from shared.config import MMConfig
 from shared.core import Delivery, Timer
 from shared.messages import AnyMessage, Fill, OpenOrders, OutcomeBook, Period, Position, QuoteSet, Settlement
@@ -20,6 +18,7 @@ from tests.builders import NS, SLUG, START_S, build
 from tests.services.hedger.scene import (
     AT_NS,
     END_NS,
+    BreakableJournal,
     ask,
     ask_all,
     cash,
@@ -156,7 +155,7 @@ def test_of_a_period_without_a_booking_the_first_outcome_counts_and_a_contradict
 
 
 def test_of_an_outcome_that_waits_for_the_ledger_the_first_counts() -> None:
-    journal = Broken()
+    journal = BreakableJournal()
     hedger = hedger_in_a_period(journal)
     ask(hedger, fill())
     journal.is_broken = True
@@ -174,19 +173,8 @@ def test_a_settlement_of_no_period_of_the_market_is_ignored() -> None:
     assert hedger.books.sequence == 0
 
 
-class Broken(MemoryJournal):
-    """A journal that can stop to answer."""
-
-    is_broken = False
-
-    def append(self, entries: Sequence[Entry]) -> None:
-        if self.is_broken:
-            raise JournalError("database or disk is full")
-        super().append(entries)
-
-
 def test_a_settlement_the_ledger_cannot_take_is_booked_when_it_can() -> None:
-    journal = Broken()
+    journal = BreakableJournal()
     hedger = hedger_in_a_period(journal)
     ask(hedger, fill())
     journal.is_broken = True
@@ -201,7 +189,7 @@ def test_a_settlement_the_ledger_cannot_take_is_booked_when_it_can() -> None:
 
 
 def test_a_broken_ledger_books_nothing_and_questions_are_still_answered() -> None:
-    journal = Broken()
+    journal = BreakableJournal()
     hedger = hedger_in_a_period(journal)
     ask(hedger, fill())
     hedger.take_messages()
