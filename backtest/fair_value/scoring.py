@@ -68,7 +68,8 @@ def bounded(probabilities: Floats) -> Floats:
 def logit(probabilities: Floats) -> Floats:
     """ln(p / (1 - p)), of bounded probabilities."""
     kept = bounded(probabilities)
-    return np.log(kept) - np.log1p(-kept)
+    log_odds: Floats = np.log(kept) - np.log1p(-kept)
+    return log_odds
 
 
 def expit(logits: Floats) -> Floats:
@@ -84,7 +85,8 @@ def brier(probabilities: Floats, is_up: Floats) -> Floats:
 def log_loss(probabilities: Floats, is_up: Floats) -> Floats:
     """-ln of the probability given to what came, of each row."""
     kept = bounded(probabilities)
-    return -(is_up * np.log(kept) + (1.0 - is_up) * np.log1p(-kept))
+    losses: Floats = -(is_up * np.log(kept) + (1.0 - is_up) * np.log1p(-kept))
+    return losses
 
 
 def period_weights(periods: Integers) -> Floats:
@@ -155,7 +157,7 @@ def _fit_lines(logits: Floats, is_up: Floats, weights: Floats) -> Floats:
     signs = 2.0 * is_up - 1.0
     answers = np.full((len(weights), 2), math.nan)
     open_rows = np.arange(len(weights))
-    lines = np.tile([0.0, 1.0], (len(weights), 1))
+    lines: Floats = np.tile([0.0, 1.0], (len(weights), 1))
     share = np.ones(len(weights))
     for _ in range(_NEWTON_STEPS):
         own = weights[open_rows]
@@ -173,7 +175,9 @@ def _fit_lines(logits: Floats, is_up: Floats, weights: Floats) -> Floats:
         gradient, curvature = gradient[kept], curvature[kept]
         a, b, c = curvature.sum(axis=1), curvature @ logits, curvature @ logits**2
         determinant = np.maximum(a * c - b * b, np.finfo(float).tiny)
-        move = np.stack([c * gradient[:, 0] - b * gradient[:, 1], a * gradient[:, 1] - b * gradient[:, 0]], axis=1)
+        move: Floats = np.stack(
+            [c * gradient[:, 0] - b * gradient[:, 1], a * gradient[:, 1] - b * gradient[:, 0]], axis=1
+        )
         with np.errstate(over="ignore"):  # a flat loss asks for any step at all: cut here
             move = np.clip(move / determinant[:, None], -_LONGEST_STEP, _LONGEST_STEP)
         tried = lines + share[:, None] * move
