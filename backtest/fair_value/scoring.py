@@ -158,7 +158,7 @@ def _fit_lines(logits: Floats, is_up: Floats, weights: Floats) -> Floats:
     answers = np.full((len(weights), 2), math.nan)
     open_rows = np.arange(len(weights))
     lines: Floats = np.tile([0.0, 1.0], (len(weights), 1))
-    share = np.ones(len(weights))
+    share: Floats = np.ones(len(weights))
     for _ in range(_NEWTON_STEPS):
         own = weights[open_rows]
         said = expit(lines[:, :1] + lines[:, 1:] * logits)
@@ -183,7 +183,7 @@ def _fit_lines(logits: Floats, is_up: Floats, weights: Floats) -> Floats:
         tried = lines + share[:, None] * move
         most = _line_losses(lines, logits, signs, own) * (1.0 + _ROUNDING)
         is_better = _line_losses(tried, logits, signs, own) <= most
-        lines = np.where(is_better[:, None], tried, lines)
+        np.copyto(lines, tried, where=is_better[:, None])
         share = np.where(is_better, np.minimum(2.0 * share, 1.0), 0.25 * share)
     return answers
 
