@@ -1,10 +1,8 @@
 """One market: which quotes may be followed, and what must be sent so that our orders are what they ask for.
 
-    may we quote? (lease, book, ledger)  ->  wanted orders  ->  cancel what is not wanted, keep, place what is missing
+    may we quote? (lease, book, ledger)  ->  wanted orders  ->  what to send (`plan.py`, compiled)
 
-An order that is wanted at its price stays, whatever else changes: its place in the queue is worth more than its size.
-What is more than wanted, or less than the venue's minimum size, is replaced. What cannot be placed is skipped, and
-counted once for each new ladder.
+What cannot be placed is skipped, and counted once for each new ladder.
 """
 
 from __future__ import annotations
@@ -12,13 +10,17 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 
-from services.executor.period_orders import Holding, OwnOrder, PeriodOrders
+import numpy as np
+
+from services.executor.period_orders import Holding, PeriodOrders
+from services.executor.plan import CANCEL, FAULTS, LIMITS, MOST_WANTED, PLACE, STEP, STEPS, WANTED, WORK, plan
 from services.executor.settings import ExecutorSettings
 from services.executor.wanted import OrderKey, wanted_of
 from shared.config import MMConfig
+from shared.kernel import State
 from shared.market import NS_PER_S
 from shared.messages import FeedStatus, OutcomeBook, OutcomeTrade, Period, Position, QuoteSet
-from shared.money import MICRO, to_micro
+from shared.money import to_micro
 from shared.requests import BookFill
 
 BOOKING_LIMIT_NS = 2 * NS_PER_S  # a fill that the ledger has not confirmed for so long: we do not know where we stand
@@ -50,21 +52,24 @@ class MarketExecutor:
         self._numbers = numbers
         self._earlier = earlier
         self._quotes: QuoteSet | None = None
-        self._wanted: dict[OrderKey, int] = {}
+        self._wanted: tuple[tuple[OrderKey, int], ...] = ()
+        self._rows: State = np.zeros(MOST_WANTED, WANTED)  # the same, for `plan`
         self._lease_ends_ns = 0
         self._position: Position | None = None
         self._position_recv_ns = 0
         self._statuses: dict[tuple[str, str], FeedStatus] = {}
         self._pending_book: OutcomeBook | None = None
         self._skipped: set[tuple[OrderKey, str]] = set()
-        self._rejected: set[OrderKey] = set()
         self._is_refused = False
         self._lease_ns = round(config.lease_s * NS_PER_S)
         self._book_ns = round(config.limits.book_s * NS_PER_S)
         self._status_ns = round(config.limits.feed_status_s * NS_PER_S)
         self._position_ns = round(config.limits.position_s * NS_PER_S)
-        self._max_imbalance = to_micro(config.max_inventory_imbalance)
-        self._max_position = to_micro(config.max_position_size)
+        self._limits: State = np.zeros(1, LIMITS)
+        self._limits["max_imbalance_units"] = to_micro(config.max_inventory_imbalance)
+        self._limits["max_position_units"] = to_micro(config.max_position_size)
+        self._work: State = np.zeros(1, WORK)
+        self._steps: State = np.zeros(STEPS, STEP)
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
@@ -104,11 +109,13 @@ class MarketExecutor:
 
     def take_quotes(self, quotes: QuoteSet, now_ns: int) -> None:
         """Take a quote set. Its lease is never longer than ours may be, whatever it claims."""
-        wanted = wanted_of(quotes)
+        wanted = tuple(wanted_of(quotes).items())
         if wanted != self._wanted:
             self._skipped.clear()
+            for row, (key, units) in enumerate(wanted):
+                self._rows[row] = (*key.on_call, units, 0, 0)
         self._quotes, self._wanted = quotes, wanted
-        self._rejected.clear()
+        self._rows["is_rejected"] = 0
         self._lease_ends_ns = min(quotes.valid_until_ns, now_ns + self._lease_ns)
 
     def take_position(self, position: Position, now_ns: int) -> None:
@@ -129,7 +136,7 @@ class MarketExecutor:
 
     def forget(self) -> None:
         """The clock was set back: nothing has a known age, and the orders belong to another time."""
-        self._quotes, self._wanted, self._position, self._pending_book = None, {}, None, None
+        self._quotes, self._wanted, self._position, self._pending_book = None, (), None, None
         self._statuses.clear()
         for fill_id in self.unconfirmed:
             self.unconfirmed[fill_id] = 0
@@ -151,7 +158,8 @@ class MarketExecutor:
     def follow(self, now_ns: int) -> None:
         """Send what makes our orders the wanted ones."""
         for orders in self.periods.values():
-            self._rejected.update(orders.rejected)
+            for key in orders.rejected:
+                self._reject(key)
             orders.rejected.clear()
         obstacle = self._obstacle(now_ns)
         if obstacle != self.obstacle and obstacle is not None:
@@ -159,9 +167,15 @@ class MarketExecutor:
         self.obstacle = obstacle
         for slug, orders in self.periods.items():
             is_followed = obstacle is None and self._quotes is not None and slug == self._quotes.slug
-            served = self._clear(orders, self._wanted if is_followed else {}, obstacle or "not_wanted", now_ns)
-            if is_followed and self._position is not None:
-                self._place(orders, served, orders.holding(self._position), now_ns)
+            holding = orders.holding(self._position) if is_followed and self._position is not None else None
+            wanted = len(self._wanted) if is_followed else 0
+            self._send(orders, wanted=wanted, reason=obstacle or "not_wanted", holding=holding, now_ns=now_ns)
+
+    def _reject(self, key: OrderKey) -> None:
+        """The venue refused it: it is not sent again until the next quotes."""
+        for row, (wanted, _) in enumerate(self._wanted):
+            if wanted == key:
+                self._rows[row]["is_rejected"] = 1
 
     def _obstacle(self, now_ns: int) -> str | None:
         """Why no order of ours may stand now; None when they may."""
@@ -192,76 +206,21 @@ class MarketExecutor:
     def _is_live(self, status: FeedStatus, now_ns: int) -> bool:
         return status.state == "LIVE" and now_ns - status.ts_recv_ns <= self._status_ns
 
-    def _clear(
-        self, orders: PeriodOrders, wanted: Mapping[OrderKey, int], reason: str, now_ns: int
-    ) -> frozenset[OrderKey]:
-        """Cancel what is not wanted, or is more than wanted; returns the wanted keys that an order serves.
-
-        Orders at the wanted price serve it, oldest first, as long as all of them together are not more than wanted;
-        else the nearest one a little further from the market: see `patience_ticks`. What is left of an order below the
-        venue's minimum size serves nothing: it would keep a whole order from being placed.
-        """
-        served: set[OrderKey] = set()
-        budget_units = dict(wanted)
-        least_units = to_micro(orders.period.min_size_shares)
-        spare: list[OwnOrder] = []
-        for order in orders.live.values():
-            if order.state == "canceling":
+    def _send(self, orders: PeriodOrders, *, wanted: int, reason: str, holding: Holding | None, now_ns: int) -> None:
+        """Send what makes the orders of a period the first `wanted` rows; nothing is placed without a `holding`."""
+        limits = self._limits[0]
+        limits["tick_micro"] = orders.tick_micro
+        limits["least_units"] = to_micro(orders.period.min_size_shares)
+        limits["patience_micro"] = self._settings.patience_ticks * orders.tick_micro
+        if holding is not None:
+            limits["call_units"], limits["put_units"] = holding.call_units, holding.put_units
+        count = plan(orders.record, self._work, self._rows, wanted, self._limits, holding is not None, self._steps)
+        for kind, number, row, code in self._steps[:count].tolist():
+            if kind == CANCEL:
+                orders.cancel(orders.live[number], reason, now_ns)
                 continue
-            if least_units <= order.left_units <= budget_units.get(order.key, 0):
-                served.add(order.key)
-                budget_units[order.key] -= order.left_units
-            else:
-                spare.append(order)
-        most_micro = self._settings.patience_ticks * orders.tick_micro
-        for key, units in budget_units.items():
-            if key in served:
-                continue
-            near = [
-                each
-                for each in spare
-                if 0 < _behind_micro(each.key, key) <= most_micro and least_units <= each.left_units <= units
-            ]
-            if near:
-                spare.remove(min(near, key=lambda each: _behind_micro(each.key, key)))
-                served.add(key)
-        for order in spare:
-            orders.cancel(order, reason, now_ns)
-        return frozenset(served)
-
-    def _place(self, orders: PeriodOrders, served: frozenset[OrderKey], holding: Holding, now_ns: int) -> None:
-        for key, units in self._wanted.items():
-            if key in served or key in self._rejected:
-                continue
-            fault = self._fault(orders, key, units, holding) or orders.place(key, units, now_ns)
+            key, units = self._wanted[row]
+            fault = orders.place(key, units, now_ns) if kind == PLACE else FAULTS[code]
             if fault is not None and (key, fault) not in self._skipped:
                 self._skipped.add((key, fault))
                 self.counts["skipped", fault] += 1
-
-    def _fault(self, orders: PeriodOrders, key: OrderKey, units: int, holding: Holding) -> str | None:
-        """Why an order must not be sent: the venue's rules, the balance, or a limit with everything open filled."""
-        tick_micro = orders.tick_micro
-        if key.price_micro % tick_micro or not tick_micro <= key.price_micro <= MICRO - tick_micro:
-            return "off_grid"
-        if units < to_micro(orders.period.min_size_shares):
-            return "below_minimum_size"
-        exposure = orders.exposure()
-        inventory = holding.inventory_units
-        if key.outcome == "CALL" and key.side == "buy":
-            if holding.call_units + exposure.call_buys + units > self._max_position:
-                return "max_position_size"
-            return "max_inventory_imbalance" if inventory + exposure.call_buys + units > self._max_imbalance else None
-        if key.side == "sell" and exposure.call_sells + units > holding.call_units:
-            return "not_held"
-        if key.side == "buy" and holding.put_units + exposure.put_buys + units > self._max_position:
-            return "max_position_size"
-        short = exposure.put_buys + exposure.call_sells + units - inventory
-        return "max_inventory_imbalance" if short > self._max_imbalance else None
-
-
-def _behind_micro(order: OrderKey, wanted: OrderKey) -> int:
-    """How much further from the market an order rests than is wanted; below 0 for another token or side too."""
-    if (order.outcome, order.side) != (wanted.outcome, wanted.side):
-        return -1
-    apart = wanted.price_micro - order.price_micro
-    return apart if order.side == "buy" else -apart

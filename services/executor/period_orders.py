@@ -11,6 +11,7 @@ import numpy as np
 from services.executor.settings import ExecutorSettings
 from services.executor.wanted import OrderKey
 from shared.exchange import LEVELS, Exchange, Report, rebate_micro, taker_fee_micro
+from shared.kernel import State
 from shared.market import NS_PER_S
 from shared.messages import OpenOrder, OpenOrders, OrderState, OutcomeBook, OutcomeTrade, Period, Position
 from shared.money import MICRO, from_micro, to_micro
@@ -86,6 +87,11 @@ class PeriodOrders:
         self._cancel_ns = round(settings.cancel_latency_s * NS_PER_S)
         self._queue = settings.queue
         self._exchange = Exchange(self._queue)
+
+    @property
+    def record(self) -> State:
+        """The exchange's record of our orders."""
+        return self._exchange.record
 
     # -- orders ------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shared.messages import Outcome, QuoteSet, TradeSide
-from shared.money import to_micro
+from shared.money import MICRO, to_micro
 
 
 class OrderKey(NamedTuple):
@@ -18,6 +18,12 @@ class OrderKey(NamedTuple):
     outcome: Outcome
     side: TradeSide
     price_micro: int
+
+    @property
+    def on_call(self) -> tuple[int, int, int]:
+        """(outcome 0 CALL or 1 PUT, side in CALL, price in CALL): buying PUT at q is selling CALL at 1 - q."""
+        sign = 1 if self.side == "buy" else -1
+        return (0, sign, self.price_micro) if self.outcome == "CALL" else (1, -sign, MICRO - self.price_micro)
 
 
 def wanted_of(quotes: QuoteSet) -> dict[OrderKey, int]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from services.quoter.action import BARS_ASK, BARS_BID, decide
+from services.quoter.action import BARS_ASK, BARS_BID
 from services.quoter.asset_prices import AssetPrices, VenueView
 from services.quoter.inputs import LimitsNs, is_live, nanoseconds
 from services.quoter.period_quotes import PeriodQuotes
+from services.quoter.reasons import bits_of, decision_of
 from services.quoter.signals import Signals
 from shared.config import MMConfig
 from shared.market import NS_PER_S
-from shared.messages import Action, Flow, Regime, RegimeName
+from shared.messages import Flow, Regime, RegimeName
 
 # The reasons that count as an optional input missing; the exchange is counted apart.
 _COUNTED = frozenset(
@@ -24,10 +25,10 @@ _COUNTED = frozenset(
 
 
 class Judgment(NamedTuple):
-    """What the inputs allow: the reasons and their action, the venue to project through, and what is there."""
+    """What the inputs allow: the reasons as labels and as bits, the venue to project through, and what is there."""
 
     labels: tuple[str, ...]
-    action: Action
+    bits: int  # the same, as `reasons.py` counts them
     venue: VenueView | None
     lead_s: float
     has_regime: bool
@@ -68,10 +69,10 @@ class FaultFinder:
         choice = self._choose_venue(now_ns, labels)
         if self._prices.is_doubted or (choice.venue is not None and self._prices.refuses(choice.venue)):
             labels.append("oracle_doubted")
-        action, reasons = decide(labels)
+        bits = bits_of(labels)
         return Judgment(
-            labels=reasons,
-            action=action,
+            labels=decision_of(bits)[1],
+            bits=bits,
             venue=choice.venue,
             lead_s=choice.lead_s,
             has_regime=regime is not None,

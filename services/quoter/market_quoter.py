@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from services.quoter.action import PULLS, decide
+from services.quoter.action import decide
 from services.quoter.asset_prices import AssetPrices, Print
 from services.quoter.faults import FaultFinder, Judgment
 from services.quoter.inputs import nanoseconds
 from services.quoter.ladders import Held, Ladder, LadderBook, LadderKey
 from services.quoter.period_quotes import PeriodQuotes, rules_of
+from services.quoter.reasons import all_reasons, decision_of
 from services.quoter.records import ANSWER_AT, PHASES, breakdown_names, settings_of
 from services.quoter.requote import requote
 from services.quoter.signals import Signal, Signals
@@ -28,17 +29,7 @@ from shared.projection import Config as ProjectionConfig
 from shared.projection import new_venue
 
 _FAIR, _LOW, _HIGH = ANSWER_AT["fair_value"], ANSWER_AT["fair_low"], ANSWER_AT["fair_high"]
-_PHASE, _DEFINED, _PROJECTED = ANSWER_AT["phase"], ANSWER_AT["is_defined"], ANSWER_AT["is_projected"]
-_BID_LAYERS, _ASK_LAYERS = ANSWER_AT["bid_layers"], ANSWER_AT["ask_layers"]
-_OBJECTIONS = ANSWER_AT["objections"]
-_OBJECTION_AT = (
-    (ANSWER_AT["in_gamma_danger"], "gamma_danger"),
-    (ANSWER_AT["is_too_uncertain"], "fair_value_uncertain"),
-    (ANSWER_AT["disagrees"], "model_market_disagreement"),
-    (ANSWER_AT["bid_barred_by_limit"], "inventory_limit_long"),
-    (ANSWER_AT["ask_barred_by_limit"], "inventory_limit_short"),
-)
-_FINAL = float(PHASES.index("final"))
+_PHASE, _DEFINED = ANSWER_AT["phase"], ANSWER_AT["is_defined"]
 _VALUE_STEP = 1e-4  # a fair value that moved less than this is not worth a message of its own
 _PENDING_BOOKS = 8
 _FLAT: Held = (0.0, 0.0)
@@ -82,7 +73,6 @@ class MarketQuoter:
         self._ladders = LadderBook()
         self._standing = _NOTHING_SAID
         self._pulls_final = config.techniques.phases and not config.quote_final_phase
-        self._projects = config.techniques.oracle_projection
         self._book_ns = nanoseconds(config.limits.book_s)
         self._regime_ns = nanoseconds(config.limits.regime_s)
         self._lease_ns = nanoseconds(config.lease_s)
@@ -195,10 +185,7 @@ class MarketQuoter:
 
     def requote(self, now_ns: int, *, trigger: str, trigger_recv_ns: int) -> QuoteSet | None:
         """Quotes of this instant; None when the same set was published recently."""
-        judgment = self._judgment
-        if judgment is None or now_ns >= self.recheck_ns:
-            judgment = self._judge(now_ns)
-        active = self.active
+        judgment, active = self.judged(now_ns), self.active
         if active is None or judgment is None:
             return self._publish_nothing(now_ns, trigger, trigger_recv_ns)
         venue = judgment.venue
@@ -219,11 +206,14 @@ class MarketQuoter:
         )
         numbers: list[float] = active.answer.tolist()
         defined = numbers[_DEFINED] == 1.0 and active.refusal is None and math.isfinite(sum(numbers))
-        action, reasons = self._decide(judgment, numbers, defined)
+        bits = all_reasons(active.quote, self._settings, judgment.bits, defined, venue is not None, self._pulls_final)
+        action, reasons = decision_of(bits)
         return self._publish(active, action, reasons, numbers, defined, now_ns, trigger, trigger_recv_ns)
 
-    def _judge(self, now_ns: int) -> Judgment | None:
-        """Judge the inputs of the active period, and remember the judgment until it can change."""
+    def judged(self, now_ns: int) -> Judgment | None:
+        """What the inputs of the active period allow now, judged anew when that can have changed; None without one."""
+        if self._judgment is not None and now_ns < self.recheck_ns:
+            return self._judgment
         self.select_period(now_ns)
         if self.active is None:
             self._judgment, self.recheck_ns = None, now_ns + NS_PER_S
@@ -232,26 +222,6 @@ class MarketQuoter:
         self.recheck_ns = judgment.until_ns
         self.leading = None if judgment.venue is None else judgment.venue.name
         return judgment
-
-    def _decide(self, judgment: Judgment, numbers: list[float], defined: bool) -> tuple[Action, tuple[str, ...]]:
-        """The action and all reasons: those of the inputs, and those of the answer."""
-        labels: list[str] = []
-        if not defined:
-            if PULLS.isdisjoint(judgment.labels):
-                labels.append("fair_value_undefined")
-        else:
-            if numbers[_OBJECTIONS]:
-                labels.extend(label for place, label in _OBJECTION_AT if numbers[place])
-            if judgment.venue is not None and not numbers[_PROJECTED] and self._projects:
-                labels.append("projection_missing")
-            if numbers[_PHASE] == _FINAL and self._pulls_final:
-                labels.append("final_phase")
-        action, reasons = judgment.action, judgment.labels
-        if labels:
-            action, reasons = decide((*reasons, *labels))
-        if action != "PULL_QUOTES" and numbers[_BID_LAYERS] + numbers[_ASK_LAYERS] == 0.0:
-            action, reasons = decide((*reasons, "no_room"))
-        return action, reasons
 
     def _publish(
         self,

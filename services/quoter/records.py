@@ -211,7 +211,6 @@ ANSWERS: tuple[str, ...] = (
     "ask_barred_by_limit",
     "bid_layers",
     "ask_layers",
-    "objections",  # how many of the five that bar or pull are 1
 )
 LADDERS: tuple[str, ...] = ("bid_ticks", "bid_sizes", "ask_ticks", "ask_sizes")
 

@@ -91,13 +91,6 @@ def requote(
     write_disagreement(market, venue, config, quote, now_ns, has_venue)
     write_ladder(market, config, quote, allow_bid, allow_ask)
     write_prospects(market, config, quote, adverse)
-    quote["objections"] = (
-        quote["in_gamma_danger"]
-        + quote["is_too_uncertain"]
-        + quote["disagrees"]
-        + quote["bid_barred_by_limit"]
-        + quote["ask_barred_by_limit"]
-    )
     quote["is_defined"] = 1.0
 
 

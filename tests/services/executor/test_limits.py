@@ -6,13 +6,15 @@ import itertools
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from services.executor import period_orders
+from services.executor.wanted import OrderKey
 from shared.config import MMConfig
-from shared.exchange import Report, ReportKind
+from shared.exchange import FREE, ORDERS, PENDING, STATE, Report, ReportKind
 from shared.messages import Layer, Outcome, TradeSide
 from shared.money import from_micro, to_micro
 from tests.services.executor.scene import Scene, ask, bid
@@ -33,16 +35,29 @@ class WorstVenue:
         self.asked_to_cancel: set[int] = set()
         self.unsaid: list[Report] = []
         self.due = 0
+        self.record = np.zeros(1, STATE)  # of the orders as far as it has said anything about them
+        self._slots: dict[int, int] = {}
 
     def place(self, number: int, *, outcome: Outcome, side: TradeSide, price_micro: int, units: int, **_: int) -> None:
         self.live[number] = (outcome, side, price_micro, units)
+        slot = self._slots[number] = next(each for each in range(ORDERS) if self.record["stage"][0, each] == FREE)
+        key = OrderKey(outcome, side, price_micro)
+        told = dict(zip(("outcome", "side", "price_micro"), key.on_call, strict=True))
+        for name, known in (told | {"stage": PENDING, "order_id": number, "left": units, "cancel_ns": 0}).items():
+            self.record[name][0, slot] = known
 
     def cancel(self, number: int, _arrives_ns: int) -> bool:
         self.asked_to_cancel.add(number)
+        self.record["cancel_ns"][0, self._slots[number]] = 1
         return True
 
     def advance(self, _to_ns: int) -> list[Report]:
         said, self.unsaid, self.due = self.unsaid[: self.due], self.unsaid[self.due :], 0
+        for report in said:
+            slot = self._slots[report.order_id]
+            self.record["left"][0, slot] = report.left_units
+            if report.kind == "canceled" or report.left_units == 0:
+                self.record["stage"][0, slot] = FREE
         return said
 
     def take_book(self, _at_ns: int, **_: Any) -> list[Report]:

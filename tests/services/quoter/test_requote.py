@@ -452,13 +452,6 @@ def test_a_grid_that_is_not_known_gives_no_value() -> None:
     assert quote_of(MMConfig(), now_s=300.0, log_price=STRIKE_LOG, ticks_per_dollar=0)["is_defined"] == 0.0
 
 
-def test_the_objections_are_counted() -> None:
-    calm = quote_of(MMConfig(), now_s=300.0, log_price=STRIKE_LOG)
-    assert calm["objections"] == 0.0
-    barred = quote_of(MMConfig(), now_s=850.0, log_price=STRIKE_LOG, call_shares=498.0)
-    assert barred["objections"] == 2.0
-
-
 # -- fees, rebate and what fills lose ----------------------------------------------------------------------------------
 
 
