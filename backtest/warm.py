@@ -13,7 +13,9 @@ from functools import partial
 
 from rich.progress import track
 
+from backtest.engine import Run, run
 from backtest.session import Session, trading_cores
+from backtest.tape import tapes_of
 from shared.config import PRESETS, load_config
 from shared.kernel import CACHE, CACHES
 from shared.market import NS_PER_S, Series
@@ -44,7 +46,8 @@ def _price(step: int) -> float:
     return _PRICE_USD * math.exp(4e-4 * math.sin(step / 97.0) + 1e-5 * math.sin(step * 1.7))
 
 
-def _moment(step: int) -> Iterator[AnyMessage]:
+def moment(step: int) -> Iterator[AnyMessage]:
+    """Everything that is received at one step of the invented market."""
     ts_ns = _START_S * NS_PER_S + step * NS_PER_S // 10
     second = ts_ns // NS_PER_S
     price = _price(step)
@@ -169,12 +172,19 @@ def run_through(preset: str = "default", *, steps: int = _STEPS) -> list[QuoteSe
     standing: list[QuoteSet] = []
     session.listeners.append(partial(_keep_standing, standing))
     for step in range(steps):
-        for message in _moment(step):
+        for message in moment(step):
             session.publish(message)
         session.timer(_START_S * NS_PER_S + step * NS_PER_S // 10)
     if not standing:
         raise RuntimeError(f"preset {preset}: the invented market led to no quote, so not every kernel is compiled")
     return standing
+
+
+def run_back(*, steps: int = _STEPS) -> Run:
+    """Backtest the invented market, so that the loop is compiled."""
+    config = load_config()
+    messages = (message for step in range(steps) for message in moment(step))
+    return run(tapes_of(messages, config, [_SERIES.name], {}), config)
 
 
 def main() -> None:
@@ -184,6 +194,7 @@ def main() -> None:
             shutil.rmtree(old)
     for preset in track(tuple(PRESETS), description="compiling kernels", transient=True):
         run_through(preset)
+    run_back()
 
 
 def _keep_standing(into: list[QuoteSet], message: AnyMessage) -> None:

@@ -54,7 +54,7 @@ QueueName = Literal["pessimistic", "probabilistic", "optimistic"]
 Refusal = Literal["self_cross", "too_many_orders"]
 ReportKind = Literal["rests", "fill", "post_only", "no_book", "canceled"]
 
-_QUEUES: dict[QueueName, int] = {
+QUEUES: dict[QueueName, int] = {
     "pessimistic": PESSIMISTIC,
     "probabilistic": PROBABILISTIC,
     "optimistic": OPTIMISTIC,
@@ -476,7 +476,7 @@ class Exchange:
 
     def __init__(self, queue: QueueName) -> None:
         self.record: State = np.zeros(1, STATE)
-        self.record["queue_model"] = _QUEUES[queue]
+        self.record["queue_model"] = QUEUES[queue]
         self._reports: State = np.zeros(REPORTS, REPORT)
 
     @property
