@@ -32,7 +32,8 @@ from services.executor.plan import LIMITS, MOST_WANTED, STEPS, WANTED, WORK
 from services.executor.plan import STEP as PLAN_STEP
 from services.quoter.records import LADDER_AT, QUOTE, flat_view, settings_of
 from shared.config import MMConfig
-from shared.exchange import LEVELS, QUEUES, REPORT, REPORTS, STATE, QueueName, rebate_micro, taker_fee_micro
+from shared.exchange import QUEUES, REPORT, REPORTS, STATE, QueueName
+from shared.fees import rebate_micro, taker_fee_micro
 from shared.kernel import State
 from shared.market import NS_PER_S
 from shared.messages import Period
@@ -70,7 +71,9 @@ class RunOptions(NamedTuple):
     order: LatencyModel = LatencyModel()
     cancel: LatencyModel = LatencyModel()
     patience_ticks: int = 1
+    requote_s: float = 0.0  # at least so long between two requotes; 0: at every event, as live
     strategy: str | None = None
+    buys_opposite: bool = True  # an ask without the CALL to sell buys PUT; else it is not placed
     keeps_quotes: bool = False
     seed: int = 0  # of the drawn latencies
 
@@ -122,6 +125,8 @@ def run(
         raise ValueError(f"queue model {chosen.queue!r}: choose {', '.join(QUEUES)}")
     if chosen.strategy is not None and chosen.strategy not in STRATEGIES:
         raise ValueError(f"strategy {chosen.strategy!r}: choose {', '.join(STRATEGIES)}")
+    if not 0.0 <= chosen.requote_s <= 60.0:
+        raise ValueError(f"{chosen.requote_s} s between two requotes: give 0 to 60 s")
     rng = np.random.default_rng(chosen.seed)
     order_ns, cancel_ns = chosen.order.draw(rng, _LATENCIES), chosen.cancel.draw(rng, _LATENCIES)
     settings = settings_of(config, _SETTINGS_PROJECTION)
@@ -129,7 +134,9 @@ def run(
     option_record["strategy"] = ENGINE if chosen.strategy is None else STRATEGIES.index(chosen.strategy)
     option_record["patience_ticks"] = chosen.patience_ticks
     option_record["pulls_final"] = config.techniques.phases and not config.quote_final_phase
+    option_record["requote_ns"] = round(chosen.requote_s * NS_PER_S)
     option_record["keeps_quotes"] = chosen.keeps_quotes
+    option_record["buys_opposite"] = chosen.buys_opposite
     limits = np.zeros(1, LIMITS)
     limits["max_position_units"] = to_micro(config.max_position_size)
     limits["max_imbalance_units"] = to_micro(config.max_inventory_imbalance)
@@ -139,7 +146,7 @@ def run(
     outputs = _Outputs(keeps_quotes=chosen.keeps_quotes)
     periods = np.zeros(len(tapes), PERIOD)
     reports = np.zeros(REPORTS, REPORT)
-    works, plans, price_row = np.zeros(1, WORK), np.zeros(STEPS, PLAN_STEP), np.zeros(2 * LEVELS, np.int64)
+    works, plans = np.zeros(1, WORK), np.zeros(STEPS, PLAN_STEP)
     steps = 0
     for place, tape in enumerate(tapes):
         image = np.zeros(IMAGE_WORDS, np.uint64)
@@ -161,14 +168,14 @@ def run(
                 WINDOWS_PART.view(image), VENUE_PART.view(image), quote, flat_view(quote)[:LADDER_AT], settings,
                 exchange, reports, limits, works, wanted, plans, book_mids, mids.Config(), own[tape.period.market],
                 OWN_MARKOUT, order_ns, cancel_ns, tape.steps, tape.patch_at, tape.patch_word, tape.books,
-                tape.level_ticks, tape.level_units, price_row, tape.trades, outputs.fills, outputs.quotes, until,
+                tape.change_micro, tape.change_units, tape.trades, outputs.fills, outputs.quotes, until,
             )  # fmt: skip
             steps += int(loop["step"][0]) - before
             if status == OUTPUT_FULL:
                 outputs.grow()
             if progress is not None:
                 progress(steps)
-        periods[place]["call_units"], periods[place]["put_units"] = limits["call_units"][0], limits["put_units"][0]
+        periods[place]["call_units"], periods[place]["put_units"] = loop["call_units"][0], loop["put_units"][0]
     fills = outputs.fills[: int(loop["fills"][0])].copy()
     _settle(tapes, periods, fills)
     return Run(config, chosen, periods, fills, outputs.quotes[: int(loop["quotes"][0])].copy(), steps)
@@ -182,7 +189,6 @@ def _open_period(row: Any, loop: State, limits: State, period: Period) -> None:
     loop[:] = 0
     loop["orders"], loop["fills"], loop["quotes"] = orders, fills, quotes
     loop["mid_micro"] = UNKNOWN
-    limits["call_units"] = limits["put_units"] = 0
     limits["least_units"] = to_micro(period.min_size_shares)
 
 

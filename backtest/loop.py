@@ -39,16 +39,19 @@ from services.quoter.records import LADDER_AT
 from services.quoter.requote import requote
 from shared.config import MAX_TIERS
 from shared.exchange import (
+    BUY,
     FILL,
     FREE,
     NO_BOOK,
     ORDERS,
     POST_ONLY,
     PRINT_LAG_NS,
+    SELL,
     advance,
     cancel,
+    change_level,
+    end_change,
     place,
-    take_book,
     take_trade,
 )
 from shared.kernel import Record, State, kernel
@@ -70,6 +73,7 @@ LOOP = np.dtype(
         ("step", "i8"),
         ("patch", "i8"),
         ("book", "i8"),
+        ("change", "i8"),
         ("trade", "i8"),
         ("fills", "i8"),
         ("quotes", "i8"),
@@ -78,9 +82,12 @@ LOOP = np.dtype(
         ("bits", "i8"),
         ("bits_ns", "i8"),  # since when these reasons stand
         ("action", "i8"),
+        ("call_units", "i8"),  # held
+        ("put_units", "i8"),
         ("wanted", "i8"),  # rows wanted now
         ("bids", "i8"),
         ("asks", "i8"),
+        ("quiet_until_ns", "i8"),  # no requote before, unless we filled
         ("retry_ns", "i8"),
         ("is_dirty", "i8"),  # something happened since the last plan
         ("has_filled", "i8"),  # since the last requote
@@ -98,6 +105,8 @@ OPTIONS = np.dtype(
         ("patience_ticks", "i8"),
         ("pulls_final", "i8"),
         ("keeps_quotes", "i8"),
+        ("requote_ns", "i8"),  # at least so long between two requotes; 0: at every event
+        ("buys_opposite", "i8"),  # 0: an ask without the CALL to sell is not placed
     ],
     align=True,
 )
@@ -110,6 +119,20 @@ def apply_words(
     """Bring the words of a step into the image."""
     for k in range(first, end):
         image[places[k]] = words[k]
+
+
+@kernel
+def is_finite(answer: NDArray[np.float64]) -> bool:
+    """Whether the first `LADDER_AT` numbers, all but the ladders, are numbers. Four sums, as one waits on each term."""
+    first = second = third = fourth = 0.0
+    for k in range(0, LADDER_AT - 3, 4):
+        first += answer[k]
+        second += answer[k + 1]
+        third += answer[k + 2]
+        fourth += answer[k + 3]
+    for k in range(LADDER_AT - LADDER_AT % 4, LADDER_AT):
+        first += answer[k]
+    return math.isfinite(first + second + third + fourth)
 
 
 @kernel
@@ -150,7 +173,6 @@ def count_reasons(loop: Record, period: Record, market: Record, now_ns: int) -> 
 def take_reports(
     loop: Record,
     period: Record,
-    limits: Record,
     judged: Record,
     market: Record,
     quote: Record,
@@ -184,13 +206,13 @@ def take_reports(
         call_price, call_side = price, side
         if outcome == 1:
             side, price = -side, MICRO - price
-            limits["put_units"] += side * units
+            loop["put_units"] += side * units
         else:
-            limits["call_units"] += side * units
+            loop["call_units"] += side * units
         loop["has_filled"] = 1
         period["fills"] += 1
         period["traded_units"] += units
-        inventory = limits["call_units"] - limits["put_units"]
+        inventory = loop["call_units"] - loop["put_units"]
         period["max_inventory_units"] = max(period["max_inventory_units"], abs(inventory))
         mid, _ = mids.stood_before(books, ages, line["ts_ns"])
         row = fills[loop["fills"]]
@@ -216,13 +238,13 @@ def take_reports(
 
 
 @kernel
-def want(loop: Record, quote: Record, limits: Record, wanted: NDArray[Any], is_pulled: bool) -> bool:
+def want(loop: Record, quote: Record, wanted: NDArray[Any], is_pulled: bool, buys_opposite: bool) -> bool:
     """Write the orders that the ladder asks for: bids buy CALL, asks sell what CALL is held and else buy PUT.
 
     Returns whether they are others than before.
     """
     tick = loop["tick_micro"]
-    held = limits["call_units"]
+    held = loop["call_units"]
     count = 0
     is_changed = False
     bids = asks = 0
@@ -235,11 +257,13 @@ def want(loop: Record, quote: Record, limits: Record, wanted: NDArray[Any], is_p
             units = int(shares * MICRO + 0.5)
             outcome = 0
             if is_ask:
-                asks += 1
                 if held >= units:
                     held -= units
-                else:
+                elif buys_opposite:
                     outcome = 1
+                else:
+                    continue
+                asks += 1
             else:
                 bids += 1
             row = wanted[count]
@@ -267,7 +291,7 @@ def want(loop: Record, quote: Record, limits: Record, wanted: NDArray[Any], is_p
 
 
 @kernel
-def write_quote(loop: Record, quote: Record, limits: Record, quotes: NDArray[Any], place_of_period: int) -> None:
+def write_quote(loop: Record, quote: Record, quotes: NDArray[Any], place_of_period: int) -> None:
     """Keep the ladder that stands from now on."""
     row = quotes[loop["quotes"]]
     row["period"] = place_of_period
@@ -278,7 +302,7 @@ def write_quote(loop: Record, quote: Record, limits: Record, quotes: NDArray[Any
     row["reservation"] = quote["reservation"] if is_known else math.nan
     row["half_spread"] = quote["half_spreads"][0] if is_known else math.nan
     row["mid_micro"] = loop["mid_micro"]
-    row["inventory_units"] = limits["call_units"] - limits["put_units"]
+    row["inventory_units"] = loop["call_units"] - loop["put_units"]
     row["tick_micro"] = loop["tick_micro"]
     for layer in range(MAX_TIERS):
         has_bid = loop["bids"] > 0 and quote["bid_sizes"][layer] > 0.0
@@ -320,9 +344,8 @@ def play(
     patch_at: NDArray[np.uint16],
     patch_word: NDArray[np.uint64],
     books: NDArray[Any],
-    level_ticks: NDArray[np.int32],
-    level_units: NDArray[np.float64],
-    price_row: NDArray[np.int64],
+    change_micro: NDArray[np.int32],
+    change_units: NDArray[np.float64],
     trades: NDArray[Any],
     fills: NDArray[Any],
     quotes: NDArray[Any],
@@ -355,7 +378,7 @@ def play(
         if kind & TIMER_STEP:
             n = advance(exchange, now - REPORT_LAG_NS, reports)
             take_reports(
-                loop, period, limits, judged, market, quote, wanted, reports, n, fills, own,
+                loop, period, judged, market, quote, wanted, reports, n, fills, own,
                 book_mids, ages, place_of_period, now,
             )  # fmt: skip
         if kind & BOOK_STEP:
@@ -363,27 +386,23 @@ def play(
             loop["book"] += 1
             n = advance(exchange, book["at_ns"], reports)
             take_reports(
-                loop, period, limits, judged, market, quote, wanted, reports, n, fills, own,
+                loop, period, judged, market, quote, wanted, reports, n, fills, own,
                 book_mids, ages, place_of_period, now,
             )  # fmt: skip
-            first, bids, asks, tick = book["first"], book["bids"], book["asks"], book["tick_micro"]
-            for k in range(first, first + bids + asks):
-                price_row[k - first] = level_ticks[k] * tick
-            take_book(
-                exchange,
-                book["at_ns"],
-                price_row[:bids],
-                level_units[first : first + bids],
-                price_row[bids : bids + asks],
-                level_units[first + bids : first + bids + asks],
-            )
-            loop["tick_micro"] = tick
+            for k in range(loop["change"], book["change_end"]):
+                price = change_micro[k]
+                change_level(exchange, BUY if price > 0 else SELL, abs(price), change_units[k])
+            loop["change"] = book["change_end"]
+            end_change(exchange, book["at_ns"])
+            loop["tick_micro"] = book["tick_micro"]
             mid = half = math.nan
             loop["mid_micro"] = UNKNOWN
-            if bids > 0 and asks > 0 and price_row[0] < price_row[bids]:
-                mid = 0.5 * (price_row[0] + price_row[bids]) / MICRO
-                half = 0.5 * (price_row[bids] - price_row[0]) / MICRO
-                loop["mid_micro"] = (price_row[0] + price_row[bids]) // 2
+            venue_book = exchange[0]
+            best_bid, best_ask = venue_book["bid_micro"][0], venue_book["ask_micro"][0]
+            if venue_book["bids"] > 0 and venue_book["asks"] > 0 and best_bid < best_ask:
+                mid = 0.5 * (best_bid + best_ask) / MICRO
+                half = 0.5 * (best_ask - best_bid) / MICRO
+                loop["mid_micro"] = (best_bid + best_ask) // 2
                 if now < market["end_ns"]:
                     period["last_mid_micro"] = loop["mid_micro"]
             mids.update(book_mids, ages, book["at_ns"], mid, half)
@@ -394,15 +413,16 @@ def play(
                 period["public_units"] += trade["units"]
                 n = advance(exchange, trade["ts_ns"] - PRINT_LAG_NS, reports)
                 take_reports(
-                    loop, period, limits, judged, market, quote, wanted, reports, n, fills, own,
+                    loop, period, judged, market, quote, wanted, reports, n, fills, own,
                     book_mids, ages, place_of_period, now,
                 )  # fmt: skip
                 n = take_trade(exchange, trade["ts_ns"], trade["side"], trade["price_micro"], trade["units"], reports)
                 take_reports(
-                    loop, period, limits, judged, market, quote, wanted, reports, n, fills, own,
+                    loop, period, judged, market, quote, wanted, reports, n, fills, own,
                     book_mids, ages, place_of_period, now,
                 )  # fmt: skip
-        markout.resolve(own, own_config, book_mids, ages, now)
+        if own["tail"] < own["head"]:
+            markout.resolve(own, own_config, book_mids, ages, now)
         if market["start_ns"] <= now < market["end_ns"]:
             period["events"] += 1
             if period["first_ns"] == 0:
@@ -415,13 +435,16 @@ def play(
                 exchange[0]["stage"][slot] = FREE
 
         # -- the quoter
-        if kind & REQUOTE or (loop["has_filled"] == 1 and loop["has_quoted"] == 1 and loop["is_over"] == 0):
+        is_due = kind & REQUOTE != 0 and now >= loop["quiet_until_ns"]
+        if is_due or (loop["has_filled"] == 1 and loop["has_quoted"] == 1 and loop["is_over"] == 0):
             loop["has_quoted"] = 1
-            loop["has_filled"] = 0
+            loop["quiet_until_ns"] = now + options["requote_ns"]
             if kind & FLOW_STEP:
                 market["own_markout"], _ = markout.read(own, own_config)
-            market["call_shares"] = limits["call_units"] / MICRO
-            market["put_shares"] = limits["put_units"] / MICRO
+            if loop["has_filled"] == 1:
+                loop["has_filled"] = 0
+                market["call_shares"] = loop["call_units"] / MICRO
+                market["put_shares"] = loop["put_units"] / MICRO
             permissions = judged["permissions"]
             has_venue = permissions & HAS_VENUE != 0
             is_pulled = False
@@ -431,12 +454,7 @@ def play(
                     permissions & HAS_REGIME != 0, permissions & HAS_FLOW != 0, judged["missing"],
                     permissions & ALLOW_BID != 0, permissions & ALLOW_ASK != 0,
                 )  # fmt: skip
-                is_defined = quote["is_defined"] == 1.0 and permissions & IS_REFUSED == 0
-                if is_defined:
-                    total = 0.0
-                    for k in range(LADDER_AT):
-                        total += answer[k]
-                    is_defined = math.isfinite(total)
+                is_defined = quote["is_defined"] == 1.0 and permissions & IS_REFUSED == 0 and is_finite(answer)
                 bits = all_reasons(
                     quote_state, settings, judged["bits"], is_defined, has_venue, options["pulls_final"] == 1
                 )
@@ -449,11 +467,12 @@ def play(
                 count_reasons(loop, period, market, now)
                 loop["bits"] = bits
             action = _PULL if is_pulled else _QUOTE_BOTH
-            for rank in range(RULE_COUNT):
-                if bits >> rank & 1:
-                    action = _ACTION_OF_RULE[rank]
-                    break
-            is_changed = want(loop, quote, limits, wanted, is_pulled)
+            if bits != 0:
+                rank = 0
+                while bits >> rank & 1 == 0:
+                    rank += 1
+                action = _ACTION_OF_RULE[rank]
+            is_changed = want(loop, quote, wanted, is_pulled, options["buys_opposite"] == 1)
             if is_changed or now >= loop["retry_ns"]:
                 loop["retry_ns"] = now + RETRY_NS
                 loop["is_dirty"] = 1
@@ -461,13 +480,16 @@ def play(
                     wanted[row]["is_rejected"] = 0
             if options["keeps_quotes"] == 1 and (is_changed or action != loop["action"]):
                 loop["action"] = action
-                write_quote(loop, quote, limits, quotes, place_of_period)
+                write_quote(loop, quote, quotes, place_of_period)
             loop["action"] = action
 
         # -- our orders
         if loop["is_dirty"] == 1 and loop["is_over"] == 0 and loop["tick_micro"] > 0:
             loop["is_dirty"] = 0
             limits["tick_micro"] = loop["tick_micro"]
+            limits["call_least"] = limits["call_most"] = loop["call_units"]
+            limits["put_most"] = loop["put_units"]
+            limits["inventory_least"] = limits["inventory_most"] = loop["call_units"] - loop["put_units"]
             limits["patience_micro"] = options["patience_ticks"] * loop["tick_micro"]
             n = plan(exchange, works, wanted, loop["wanted"], limits_state, now < market["end_ns"], plans)
             for k in range(n):

@@ -6,8 +6,8 @@ in one *image* of 64-bit words; each step names the words that changed. So whoev
 exactly the bytes that the live quoter had, whatever they mean.
 
 What our own orders cause is not on a tape: what we hold, our markouts, when value and book last agreed. Books and
-trades are kept as the executor takes them: CALL's depth, every trade of either token, by the venue's stamp bounded by
-our receipt.
+trades are kept as the executor takes them: CALL's whole depth, as the levels that changed since the book before, and
+every trade of either token, by the venue's stamp bounded by our receipt.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from backtest.records import MID, UNKNOWN
 from backtest.session import Session
 from services.analyzers.core import KINDS, AnalyzerCore
+from services.analyzers.volatility_analyzer import settings_of
 from services.quoter.core import QuoterCore
 from services.quoter.faults import Judgment
 from services.quoter.market_quoter import MarketQuoter
@@ -41,6 +42,7 @@ from shared.wiring import PART, subscriptions
 
 TIMER_NS = NS_PER_S // 10
 LONGEST_SILENCE_NS = 3600 * NS_PER_S  # a longer hole between events is jumped over, not timed through
+_LAST_TIMERS = 30  # after the last message: for orders that are on their way
 LATE_NS = 2 * NS_PER_S  # books and trades of a period are still taken so long after its end
 
 # What a step is; several at once.
@@ -60,6 +62,8 @@ HAS_VENUE, HAS_REGIME, HAS_FLOW, ALLOW_BID, ALLOW_ASK, IS_REFUSED = 1, 2, 4, 8, 
 WORD = 8
 
 Progress = Callable[[int], None]
+Words = NDArray[np.uint64]
+Levels = frozenset[tuple[int, float]]  # ticks and shares
 
 
 class Part(NamedTuple):
@@ -100,7 +104,7 @@ def _own_words() -> NDArray[np.uint8]:
 _OWNED = _own_words()
 
 STEP = np.dtype([("now_ns", "i8"), ("patch_end", "i8"), ("kind", "i8")])
-BOOK_ROW = np.dtype([("at_ns", "i8"), ("tick_micro", "i8"), ("first", "i8"), ("bids", "i8"), ("asks", "i8")])
+BOOK_ROW = np.dtype([("at_ns", "i8"), ("tick_micro", "i8"), ("change_end", "i8")])
 TRADE_ROW = np.dtype([("ts_ns", "i8"), ("side", "i8"), ("price_micro", "i8"), ("units", "i8")])  # in CALL
 
 
@@ -112,8 +116,8 @@ class Tape(NamedTuple):
     patch_at: NDArray[np.uint16]
     patch_word: NDArray[np.uint64]
     books: NDArray[Any]  # BOOK_ROW
-    level_ticks: NDArray[np.int32]
-    level_units: NDArray[np.float64]
+    change_micro: NDArray[np.int32]  # the price of a level that changed: above 0 a bid, below 0 (negated) an ask
+    change_units: NDArray[np.float64]  # what stands there now; 0: nothing
     trades: NDArray[Any]  # TRADE_ROW
     mids: NDArray[Any]  # MID
     winner: Outcome | None
@@ -175,19 +179,50 @@ def note_changes(
     return count
 
 
+@kernel
+def note_records(
+    image: NDArray[np.uint64],
+    judged: NDArray[np.uint64],
+    market: NDArray[np.uint64],
+    windows: NDArray[np.uint64],
+    venue: NDArray[np.uint64],
+    owned: NDArray[np.uint8],
+    places: NDArray[np.uint16],
+    changed: NDArray[np.uint64],
+    count: int,
+) -> int:
+    """`note_changes` of all records of the image, in its order."""
+    count = note_changes(image, 0, judged, owned, places, changed, count)
+    first = len(judged)
+    count = note_changes(image, first, market, owned, places, changed, count)
+    first += len(market)
+    count = note_changes(image, first, windows, owned, places, changed, count)
+    return note_changes(image, first + len(windows), venue, owned, places, changed, count)
+
+
 class _TapeWriter:
     """One period's tape while it is written."""
 
     def __init__(self) -> None:
         self._image = np.zeros(IMAGE_WORDS, np.uint64)
-        self._judged = np.zeros(1, JUDGED)
+        self._judged: State = np.zeros(1, JUDGED)
+        self._judged_words = self._judged.view(np.uint64)
         self._no_venue = new_venue()
+        self._judgment: Judgment | None = None
+        self._period: PeriodQuotes | None = None
+        self._venue: State | None = None
+        self._market: Words = np.zeros(0, np.uint64)
+        self._windows: Words = self._market
+        self._venue_words: Words = self._market
         self._places = np.empty(1 << 16, np.uint16)
         self._words = np.empty(1 << 16, np.uint64)
         self._count = 0
         self._now_ns, self._kinds, self._patch_ends = array("q"), array("q"), array("q")
         self._books = array("q")
-        self._ticks, self._shares = array("i"), array("d")
+        self._prices, self._shares = array("i"), array("d")
+        self._tick_micro = 0
+        self._bids: Levels = frozenset()
+        self._asks: Levels = frozenset()
         self._trades = array("q")
         self._mids = array("q")
         self._last_mid = UNKNOWN
@@ -198,10 +233,16 @@ class _TapeWriter:
         """CALL's book changed."""
         tick_micro = to_micro(book.tick_size)
         at_ns = min(book.ts_event_ns, now_ns)
-        self._books.extend((at_ns, tick_micro, len(self._ticks), len(book.bid_ticks), len(book.ask_ticks)))
-        for ticks, sizes in ((book.bid_ticks, book.bid_sizes), (book.ask_ticks, book.ask_sizes)):
-            self._ticks.extend(ticks)
-            self._shares.extend(sizes)
+        if tick_micro != self._tick_micro:  # ticks of two grids say nothing of each other
+            self._change(self._bids, frozenset(), self._tick_micro)
+            self._change(self._asks, frozenset(), -self._tick_micro)
+            self._tick_micro, self._bids, self._asks = tick_micro, frozenset(), frozenset()
+        bids = frozenset(zip(book.bid_ticks, book.bid_sizes, strict=True))
+        asks = frozenset(zip(book.ask_ticks, book.ask_sizes, strict=True))
+        self._change(self._bids, bids, tick_micro)
+        self._change(self._asks, asks, -tick_micro)
+        self._bids, self._asks = bids, asks
+        self._books.extend((at_ns, tick_micro, len(self._prices)))
         mid = UNKNOWN
         if book.bid_ticks and book.ask_ticks and book.bid_ticks[0] < book.ask_ticks[0]:
             mid = (book.bid_ticks[0] + book.ask_ticks[0]) * tick_micro // 2
@@ -209,6 +250,16 @@ class _TapeWriter:
             self._last_mid = mid
             self._mids.extend((at_ns, mid))
         self.happen(BOOK_STEP, now_ns)
+
+    def _change(self, before: Levels, after: Levels, tick_micro: int) -> None:
+        """Note the levels of one side that are others than before; `tick_micro` is negated for asks."""
+        if before == after:
+            return
+        new = after - before
+        kept = {ticks for ticks, _ in new}
+        for ticks, size in (*((ticks, 0.0) for ticks, _ in before - after if ticks not in kept), *new):
+            self._prices.append(ticks * tick_micro)
+            self._shares.append(size)
 
     def take_trade(self, trade: OutcomeTrade, now_ns: int) -> None:
         """A trade of either token was printed."""
@@ -232,6 +283,31 @@ class _TapeWriter:
             self._end_step()
         self._kind |= REQUOTE
         self._step_ns = now_ns
+        if judgment is not self._judgment:
+            self._take_judgment(judgment, period)
+        if period is not self._period:
+            self._period = period
+            self._market, self._windows = period.market.view(np.uint64), period.windows.view(np.uint64)
+        venue = self._no_venue if judgment.venue is None else judgment.venue.state
+        if venue is not self._venue:
+            self._venue, self._venue_words = venue, venue.view(np.uint64)
+        if self._count + IMAGE_WORDS > len(self._places):
+            self._places = np.resize(self._places, 2 * len(self._places))
+            self._words = np.resize(self._words, 2 * len(self._words))
+        self._count = note_records(
+            self._image,
+            self._judged_words,
+            self._market,
+            self._windows,
+            self._venue_words,
+            _OWNED,
+            self._places,
+            self._words,
+            self._count,
+        )
+
+    def _take_judgment(self, judgment: Judgment, period: PeriodQuotes) -> None:
+        self._judgment = judgment
         judged = self._judged[0]
         judged["lead_s"] = judgment.lead_s
         judged["bits"] = judgment.bits
@@ -245,18 +321,6 @@ class _TapeWriter:
             | ALLOW_ASK * judgment.allow_ask
             | IS_REFUSED * (period.refusal is not None)
         )
-        venue = self._no_venue if judgment.venue is None else judgment.venue.state
-        if self._count + IMAGE_WORDS > len(self._places):
-            self._places = np.resize(self._places, 2 * len(self._places))
-            self._words = np.resize(self._words, 2 * len(self._words))
-        for part, record in (
-            (JUDGED_PART, self._judged),
-            (MARKET_PART, period.market),
-            (WINDOWS_PART, period.windows),
-            (VENUE_PART, venue),
-        ):
-            words = record.view(np.uint64)
-            self._count = note_changes(self._image, part.first, words, _OWNED, self._places, self._words, self._count)
 
     def _end_step(self) -> None:
         self._now_ns.append(self._step_ns)
@@ -276,8 +340,8 @@ class _TapeWriter:
             patch_at=self._places[: self._count].copy(),
             patch_word=self._words[: self._count].copy(),
             books=np.array(self._books, np.int64).view(BOOK_ROW),
-            level_ticks=np.array(self._ticks, np.int32),
-            level_units=np.rint(np.array(self._shares, np.float64) * MICRO),
+            change_micro=np.array(self._prices, np.int32),
+            change_units=np.rint(np.array(self._shares, np.float64) * MICRO),
             trades=np.array(self._trades, np.int64).view(TRADE_ROW),
             mids=np.array(self._mids, np.int64).view(MID),
             winner=winner,
@@ -351,6 +415,7 @@ class TapeCore:
             rebates_usd=0.0,
             worst_case_usd=0.0,
             fills=0,
+            sequence=0,
         )
         market.take_signal(flat, now_ns)
         self._held[market.name] = active.slug
@@ -394,8 +459,31 @@ def tapes_of(
     Time passes between messages as it does live, in tenths of a second. `winners` are the outcomes by slug. `progress`
     hears of every thousand messages how many there were.
     """
-    core = TapeCore(config, markets)
-    session = tape_session(core, config, markets)
+    return tapes_under(messages, [config], markets, winners, progress=progress)[0]
+
+
+def tapes_under(
+    messages: Iterable[AnyMessage],
+    configs: Sequence[MMConfig],
+    markets: Sequence[str],
+    winners: Mapping[str, Outcome],
+    *,
+    progress: Progress | None = None,
+) -> list[list[Tape]]:
+    """`tapes_of` under several configurations in one pass: what the analyzers do the same is done once.
+
+    ValueError when the analyzers would do something else under one of them.
+    """
+    if any(settings_of(each) != settings_of(configs[0]) for each in configs):
+        raise ValueError("these configurations set the analyzers differently: play the events for each")
+    series = [Series.parse(name) for name in markets]
+    names = [each.name for each in series]
+    cores: dict[str, Core] = {kind: AnalyzerCore(kind, names, configs[0]) for kind in KINDS}
+    session = Session(cores, series)
+    prefixes = (*subscriptions(PART["quoter"], series), *(f"OutcomeTrade.{each.name}." for each in series))
+    writers = [TapeCore(config, names) for config in configs]
+    for number, writer in enumerate(writers):
+        session.add(f"tape {number}", writer, prefixes)
     now_ns = 0
     for number, message in enumerate(messages, 1):
         at_ns = message.ts_recv_ns
@@ -407,17 +495,12 @@ def tapes_of(
         session.publish(message)
         if number % 1000 == 0 and progress is not None:
             progress(number)
-    for _ in range(30):  # orders that are on their way at the end
+    for _ in range(_LAST_TIMERS):
         now_ns += TIMER_NS
         session.timer(now_ns)
-    return core.tapes(winners)
+    return [writer.tapes(winners) for writer in writers]
 
 
-def tape_session(core: TapeCore, config: MMConfig, markets: Sequence[str]) -> Session:
-    """The analyzers as they run live, and the core that writes the tapes in the quoter's place."""
-    series = [Series.parse(name) for name in markets]
-    cores: dict[str, Core] = {kind: AnalyzerCore(kind, [each.name for each in series], config) for kind in KINDS}
-    session = Session(cores, series)
-    prefixes = (*subscriptions(PART["quoter"], series), *(f"OutcomeTrade.{each.name}." for each in series))
-    session.add("tape", core, prefixes)
-    return session
+def are_played_together(one: MMConfig, other: MMConfig) -> bool:
+    """Whether the analyzers do the same under two configurations."""
+    return settings_of(one) == settings_of(other)

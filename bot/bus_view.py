@@ -23,10 +23,10 @@ class BusView:
     `results` are the ledger's, by market, asked every other second; empty while it does not answer.
     """
 
-    def __init__(self, bus: str, series: Sequence[Series]) -> None:
+    def __init__(self, endpoints: Endpoints, series: Sequence[Series]) -> None:
         self.view = SystemView(series)
         self.results: dict[str, Results] = {}
-        self._endpoints = Endpoints.of(bus)
+        self._endpoints = endpoints
         self._subscriber = Subscriber(self._endpoints, subscriptions(PART["sink"], series))
 
     async def wait_for_parts(self, timeout_s: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,6 +19,9 @@ from shared.settings import ServiceSettings
 Venues = Literal["sim", "live", "files"]
 
 DEFAULT_PRESET = "default"
+DEFAULT_CLIENT = "client"
+SERVER = "server"  # the folder of the keys of the broker's machine
+CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _DESCRIPTION = """\
 Starts the whole market maker on this machine: feeds, analyzers, quoter and the files they end in.
 It recommends quotes (mm_quotes.json) and keeps the positions; it never places a real order."""
@@ -40,6 +44,13 @@ class ExplainRequest(NamedTuple):
     markets: tuple[str, ...]
 
 
+class KeysRequest(NamedTuple):
+    """Which keys to make, where: those of a server where there is none yet, and of each of these clients."""
+
+    folder: Path
+    clients: tuple[str, ...]
+
+
 class Options(NamedTuple):
     """What was asked for, checked."""
 
@@ -58,6 +69,7 @@ class Options(NamedTuple):
     overrides: tuple[str, ...]
     show_config: bool
     explain: ExplainRequest | None
+    keys: KeysRequest | None
 
     @property
     def markets(self) -> tuple[str, ...]:
@@ -85,6 +97,7 @@ examples:
   python3 -m bot.panel --out out                          watch a running bot from a second terminal
   python3 mm_bot.py --show-config --aggressive            the effective configuration, and where each setting is from
   python3 mm_bot.py --explain recordings --at last        why the last recorded quotes were what they were
+  python3 mm_bot.py --generate-keys keys --clients feeds,analyzers   keys for a bus across machines
 
 files in the output folder; mm_quotes and mm_status are replaced atomically at every heartbeat:
   mm_quotes.json            the quotes that stand, PULL_QUOTES with the reason when none do; a missing file, and
@@ -162,6 +175,18 @@ exit codes:
         metavar="TIME",
         help=f"the time to explain: ISO 8601 (UTC unless it says), Unix seconds or milliseconds, or '{LAST}'",
     )
+    parser.add_argument(
+        "--generate-keys",
+        metavar="DIR",
+        type=Path,
+        help="make the keys of a bus over TCP, a folder for the server and one for each client, then exit; "
+        "with keys there already: only those of further clients. Nothing is replaced",
+    )
+    parser.add_argument(
+        "--clients",
+        metavar="LIST",
+        help=f"with --generate-keys: one name for each machine or container (default: {DEFAULT_CLIENT})",
+    )
     return parser
 
 
@@ -220,7 +245,20 @@ def parse(arguments: Sequence[str], defaults: ServiceSettings) -> Options:
         overrides=tuple(given.overrides),
         show_config=given.show_config,
         explain=explain,
+        keys=_keys_request(parser, given),
     )
+
+
+def _keys_request(parser: argparse.ArgumentParser, given: argparse.Namespace) -> KeysRequest | None:
+    if given.generate_keys is None:
+        if given.clients is not None:
+            parser.error(f"--clients {given.clients}: goes with --generate-keys DIR")
+        return None
+    clients = tuple(dict.fromkeys((DEFAULT_CLIENT if given.clients is None else given.clients).split(",")))
+    wrong = [name for name in clients if not CLIENT_NAME.fullmatch(name) or name == SERVER]
+    if wrong:
+        parser.error(f"--clients {given.clients}: lower-case letters, digits and -, and not '{SERVER}'")
+    return KeysRequest(given.generate_keys, clients)
 
 
 def _request(

@@ -10,7 +10,7 @@ PART_FAILED = 4
 NOTHING_RECORDED = 5
 
 MEANINGS = {
-    CLEAN: "stopped cleanly: Ctrl-C, SIGTERM, --duration; or done: --replay, --explain, --show-config",
+    CLEAN: "stopped cleanly: Ctrl-C, SIGTERM, --duration; or done: --replay, --explain, --show-config, --generate-keys",
     CRASHED: "a fault of the bot itself",
     CONFIGURATION: "wrong usage or configuration: the message names what, a restart will not help",
     ALREADY_RUNNING: "another bot runs on this output folder",

@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_fixed
 
 from bot import exit_codes
 from bot.bus_view import BusView
-from bot.cli import Options
+from bot.cli import BotSettings, Options
 from bot.commands import FEEDS, NOT_NEEDED_TO_QUOTE, commands
 from bot.folder_io import (
     BotFile,
@@ -35,10 +35,11 @@ from bot.logs_io import cap_log
 from bot.panel import Screen, show
 from bot.supervisor import PartState, Supervisor
 from services.sink.view import PartView, SystemView
+from shared.bus import Endpoints
 from shared.config import MMConfig
 from shared.lossy_io import LossyText
 from shared.market import NS_PER_S
-from shared.service import configure_logging
+from shared.service import configure_logging, load_settings, open_bus
 
 LINE_EACH_S = 1.0
 WATCH_EACH_S = 0.5
@@ -52,13 +53,14 @@ PART_SILENT_S = 30.0  # so does a part without a heartbeat
 def run_live(options: Options, config: MMConfig) -> int:
     """Run until stopped; returns the exit code."""
     with _bus_address() as bus:
+        endpoints = open_bus(load_settings(BotSettings), bus, serves=True)
         ledger = ledger_place(options)
         bot = BotFile(pid=os.getpid(), bus=bus, markets=options.markets, venues=options.venues, notice=ledger.notice)
         try:
             with lock_folder(options.out, bot), _logging(options) as log:
                 try:
                     pull_quotes(options.out, options.markets, "starting")
-                    return asyncio.run(_run(options, config, bus, ledger, log))
+                    return asyncio.run(_run(options, config, bus, endpoints, ledger, log))
                 finally:
                     pull_quotes(options.out, options.markets, "stopped")
         except FolderTakenError as error:
@@ -79,13 +81,21 @@ def _bus_address() -> Iterator[str]:
         yield f"ipc://{folder}/bus"
 
 
-async def _run(options: Options, config: MMConfig, bus: str, ledger: LedgerPlace, log: FilteringBoundLogger) -> int:
-    return await _Run(options, config, bus, ledger, log).run()
+async def _run(
+    options: Options, config: MMConfig, bus: str, endpoints: Endpoints, ledger: LedgerPlace, log: FilteringBoundLogger
+) -> int:
+    return await _Run(options, config, bus, endpoints, ledger, log).run()
 
 
 class _Run:
     def __init__(
-        self, options: Options, config: MMConfig, bus: str, ledger: LedgerPlace, log: FilteringBoundLogger
+        self,
+        options: Options,
+        config: MMConfig,
+        bus: str,
+        endpoints: Endpoints,
+        ledger: LedgerPlace,
+        log: FilteringBoundLogger,
     ) -> None:
         self._options = options
         self._config = config
@@ -94,7 +104,7 @@ class _Run:
         self._log = log
         self._stop = asyncio.Event()
         self._supervisor = Supervisor(logs=options.out / "logs", log=log, on_death=self._on_death)
-        self._bus_view = BusView(bus, options.series)
+        self._bus_view = BusView(endpoints, options.series)
         self._began_s = time.monotonic()
 
     async def run(self) -> int:

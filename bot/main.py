@@ -1,4 +1,4 @@
-"""From the command line to a run: live, or a replay; or to an answer about the configuration or about old quotes."""
+"""From the command line to a run: live, or a replay; or to keys, or an answer about settings or old quotes."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ def main(arguments: Sequence[str]) -> int:
         from bot.explain import run_explain
 
         return run_explain(options.explain, out=LossyText(sys.stdout), err=sys.stderr)
+    if options.keys is not None:
+        from bot.keys_io import make_keys
+
+        return make_keys(options.keys, out=sys.stdout, err=sys.stderr)
     try:
         loaded = load_with_origins(
             options.preset, file=options.config, environment=os.environ, overrides=options.overrides

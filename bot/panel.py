@@ -23,6 +23,7 @@ from rich.text import Text
 
 from bot import exit_codes
 from bot.bus_view import BusView
+from bot.cli import BotSettings
 from bot.folder_io import is_running, read_bot_file
 from bot.ladder_view import LadderRow, ladder_rows
 from bot.money_view import LABEL_COLUMNS, money_lines
@@ -32,6 +33,7 @@ from services.sink.core import seconds_left
 from services.sink.view import MarketView, Standing, SystemView, standing
 from shared.market import NS_PER_S, PHASE_SHARES, Series
 from shared.messages import Action, FeedState, FeedStatus, Outcome, PhaseName, RegimeName
+from shared.service import load_settings, open_bus
 
 REFRESH_HZ = 4
 SECONDS_PER_YEAR = 365 * 86_400
@@ -495,7 +497,7 @@ async def watch(out: Path, picture: Path | None, *, seconds: float, columns: int
     if bot is None:
         print(f"bot.panel: no bot runs on {out}", file=sys.stderr)
         return exit_codes.CONFIGURATION
-    bus_view = BusView(bot.bus, [Series.parse(each) for each in bot.markets])
+    bus_view = BusView(open_bus(load_settings(BotSettings), bot.bus), [Series.parse(each) for each in bot.markets])
     if not await bus_view.wait_for_parts(10.0):
         print(f"bot.panel: the bot (pid {bot.pid}) on {out} is not heard on {bot.bus}", file=sys.stderr)
         return exit_codes.CRASHED

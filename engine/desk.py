@@ -551,6 +551,7 @@ class Desk:
             rebates_usd=0.0,
             worst_case_usd=0.0,
             fills=len(self.memory.fill_ids),
+            sequence=0,
         )
 
     # -- the rest of the system --------------------------------------------------------------------------------------

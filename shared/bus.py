@@ -4,21 +4,27 @@ A message travels as one frame, `<topic>\\0<envelope>`: one frame costs half of 
 its beginning. Publishers connect to the broker's XSUB, subscribers to its XPUB. A subscriber first subscribes, waits
 until the broker confirms (a welcome message), then asks for the last value of each topic, then applies what is newer
 (the "Clone" pattern of the ZeroMQ Guide). Lost messages show as gaps in the sequence numbers.
+
+On one machine the bus is Unix sockets. Over TCP every socket speaks CURVE: encrypted, the server known by its public
+key, and nobody let in whose public key is not listed (`shared/bus_keys_io.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from threading import Thread
 from typing import NamedTuple, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import zmq
 
+from shared.bus_keys_io import BusKeys, BusKeysError, is_listed
 from shared.codec import RefusedMessageError, decode, encode
 from shared.core import Delivery, Event, Gap
 from shared.messages import SCHEMA_VERSION, AnyMessage, Envelope, topic_of
@@ -30,6 +36,7 @@ _SNAPSHOTS = tuple(f"{each.__name__}.".encode() for each in SNAPSHOTS)
 _NOT_CACHED = tuple(f"{each.__name__}.".encode() for each in NOT_CACHED)
 HIGH_WATER_MARK = 20_000  # messages queued for one slow peer before the bus drops, and counts, what follows
 MAX_FRAME_BYTES = 1 << 20
+_DOMAIN = b"bus"  # of the authentication: one list for all sockets
 _DRAIN_LIMIT = 500  # messages taken in one go, so that timers are never starved
 
 
@@ -39,7 +46,22 @@ def _context() -> zmq.Context[zmq.Socket[bytes]]:
 
 def close_everything() -> None:
     """Close what is still open in this process, so that nothing waits for it at the exit of the interpreter."""
+    for responder in tuple(_responders):
+        responder.close()
     _context().destroy(linger=200)
+
+
+class Address(str):
+    """Where a socket binds or connects, with the keys of this process where the way there is locked."""
+
+    keys: BusKeys | None = None
+
+    @classmethod
+    def of(cls, url: str, keys: BusKeys | None) -> Self:
+        """A URL and what it takes to speak there."""
+        address = cls(url)
+        address.keys = keys
+        return address
 
 
 class Endpoints(NamedTuple):
@@ -51,8 +73,12 @@ class Endpoints(NamedTuple):
     hedger: str
 
     @classmethod
-    def of(cls, bus: str) -> Self:
-        """From `ipc://<path prefix>` or `tcp://<host>:<first port>`; raises ValueError."""
+    def of(cls, bus: str, keys: BusKeys | None = None, *, is_plain_allowed: bool = False) -> Self:
+        """From `ipc://<path prefix>` or `tcp://<host>:<first port>[?hedger=<host>:<port>]`; raises ValueError.
+
+        TCP takes `keys`, unless it stays on this machine or plain TCP is allowed; Unix sockets never do. The hedger
+        answers at the fourth port of the host, unless its place is named.
+        """
         parts = urlsplit(bus)
         names = ("publish", "subscribe", "snapshot", "hedger")
         if parts.scheme == "ipc" and parts.netloc + parts.path:
@@ -61,10 +87,118 @@ class Endpoints(NamedTuple):
                 raise ValueError(
                     f"bus address {bus!r} is too long for a Unix socket: use a path of at most 90 characters"
                 )
-            return cls(*(f"ipc://{path}.{name}" for name in names))
-        if parts.scheme == "tcp" and parts.hostname and parts.port:
-            return cls(*(f"tcp://{parts.hostname}:{parts.port + offset}" for offset in range(len(names))))
-        raise ValueError(f"bus address {bus!r}: write ipc:///path/prefix or tcp://host:port")
+            return cls(*(Address(f"ipc://{path}.{name}") for name in names))
+        places = [f"{parts.hostname}:{parts.port + offset}" for offset in range(4)] if parts.port else []
+        query = parse_qs(parts.query)
+        if places and "hedger" in query:
+            places[3] = query.pop("hedger")[0]
+        if parts.scheme != "tcp" or not places or query or parts.path or not all(map(_is_place, places)):
+            raise ValueError(
+                f"bus address {bus!r}: write ipc:///path/prefix or tcp://host:port, "
+                f"and tcp://host:port?hedger=host:port where the hedger is elsewhere"
+            )
+        if keys is None and not is_plain_allowed and not all(map(_is_loopback, places)):
+            raise ValueError(
+                f"bus address {bus!r} leaves this machine, where anybody could read and publish: make keys with "
+                f"`mm_bot.py --generate-keys DIR` and name this machine's folder in MM_BUS_KEYS "
+                f"(or MM_BUS_ALLOW_PLAIN=true, on a network that nobody else is on)"
+            )
+        return cls(*(Address.of(f"tcp://{place}", keys) for place in places))
+
+
+def _is_place(place: str) -> bool:
+    host, _, port = place.rpartition(":")
+    return bool(host) and ":" not in host and port.isdecimal() and 0 < int(port) < 65_536
+
+
+def _is_loopback(place: str) -> bool:
+    host = place.rpartition(":")[0]
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name
+
+
+def new_key_pair() -> tuple[bytes, bytes]:
+    """A new (public, secret) pair, in Z85."""
+    public, secret = zmq.curve_keypair()
+    return public, secret
+
+
+def _keys_of(address: str) -> BusKeys | None:
+    return address.keys if isinstance(address, Address) else None
+
+
+def _connect(socket: zmq.Socket[bytes], address: str) -> None:
+    keys = _keys_of(address)
+    if keys is not None:
+        socket.set(zmq.CURVE_SECRETKEY, keys.secret)
+        socket.set(zmq.CURVE_PUBLICKEY, zmq.curve_public(keys.secret))
+        socket.set(zmq.CURVE_SERVERKEY, keys.server)
+    socket.connect(address)
+
+
+def _bind(socket: zmq.Socket[bytes], address: str) -> None:
+    keys = _keys_of(address)
+    if keys is not None:
+        socket.set(zmq.CURVE_SERVER, 1)
+        socket.set(zmq.CURVE_SECRETKEY, keys.secret)
+        socket.set(zmq.ZAP_DOMAIN, _DOMAIN)
+        socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a doorkeeper nobody is let in, instead of everybody
+    socket.bind(_listening(address))
+
+
+def _listening(address: str) -> str:
+    """The address to bind: a name is what others call us by, and ZeroMQ binds numbers alone."""
+    scheme, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    if scheme != "tcp" or host.replace(".", "").isdecimal():
+        return address
+    return f"tcp://{'127.0.0.1' if host == 'localhost' else '*'}:{port}"
+
+
+def _doubt(address: str) -> str:
+    """What else a silence may mean."""
+    return ", or it does not list our key, or `server.key` is not its own" if _keys_of(address) else ""
+
+
+def check_server(address: str) -> None:
+    """Raise BusKeysError when others cannot connect to us here: our keys are a client's."""
+    keys = _keys_of(address)
+    if keys is not None and (keys.clients is None or zmq.curve_public(keys.secret) != keys.server):
+        raise BusKeysError("MM_BUS_KEYS names a client's folder: the broker and the hedger need the folder `server`")
+
+
+class Doorkeeper:
+    """Lets in, at the locked sockets of one context, the server itself and whoever's public key is listed.
+
+    It reads the list at every handshake: a new file counts at once, a removed one from that peer's next connection on.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], server: bytes, clients: Path) -> None:
+        from zmq.auth.thread import ThreadAuthenticator  # imported late: it brings asyncio
+
+        self.refused = 0
+        self._server = server
+        self._clients = clients
+        self._thread = ThreadAuthenticator(context)
+        self._thread.configure_curve_callback(_DOMAIN.decode(), self)
+        self._thread.start()
+
+    def callback(self, _domain: str, key: bytes) -> bool:
+        """Whether this public key may come in; called in the authenticator's thread."""
+        is_welcome = key == self._server or is_listed(key, self._clients)
+        self.refused += not is_welcome
+        return is_welcome
+
+    def close(self) -> None:
+        """Let nobody in any more; must come before the context ends."""
+        self._thread.stop()
+
+
+def _doorkeeper(context: zmq.Context[zmq.Socket[bytes]], address: str) -> Doorkeeper | None:
+    keys = _keys_of(address)
+    return None if keys is None or keys.clients is None else Doorkeeper(context, keys.server, keys.clients)
 
 
 class BusTimeoutError(TimeoutError):
@@ -88,12 +222,13 @@ class Publisher:
         self._socket.set(zmq.XPUB_NODROP, 1)
         self._socket.set(zmq.SNDHWM, HIGH_WATER_MARK)
         self._socket.set(zmq.LINGER, 200)
-        self._socket.connect(endpoints.publish)
+        _connect(self._socket, endpoints.publish)
+        self._doubt = _doubt(endpoints.publish)
 
     def wait_until_connected(self, timeout_s: float) -> None:
         """Wait until the broker takes what is published; raises BusTimeoutError."""
         if not self._socket.poll(int(timeout_s * 1000), zmq.POLLIN):
-            raise BusTimeoutError(f"no broker took the connection within {timeout_s:g} s")
+            raise BusTimeoutError(f"no broker took the connection within {timeout_s:g} s{self._doubt}")
 
     def new_epoch(self) -> None:
         """Begin a new unbroken run: continuity with the venue was lost."""
@@ -188,7 +323,7 @@ class Subscriber:
         self._socket.set(zmq.RCVHWM, HIGH_WATER_MARK)
         self._socket.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
         self._socket.set(zmq.LINGER, 0)
-        self._socket.connect(endpoints.subscribe)
+        _connect(self._socket, endpoints.subscribe)
         for each in self._prefixes:
             self._socket.subscribe(each)
         self._socket.subscribe(_WELCOME)
@@ -202,12 +337,12 @@ class Subscriber:
             if frame == _WELCOME:
                 return self._snapshot(deadline)
             self._pending.append(frame)
-        raise BusTimeoutError(f"no broker answered within {timeout_s:g} s")
+        raise BusTimeoutError(f"no broker answered within {timeout_s:g} s{_doubt(self._endpoints.subscribe)}")
 
     def _snapshot(self, deadline: float) -> list[Event]:
         with _context().socket(zmq.DEALER) as socket:
             socket.set(zmq.LINGER, 0)
-            socket.connect(self._endpoints.snapshot)
+            _connect(socket, self._endpoints.snapshot)
             socket.send(msgspec.json.encode(self._prefixes))
             if not socket.poll(max(int((deadline - time.monotonic()) * 1000), 1)):
                 raise BusTimeoutError("the broker answered no snapshot request")
@@ -307,7 +442,9 @@ class Broker:
         self.topics: dict[bytes, bytes] = {}
         self.forwarded = 0
         self.snapshots = 0
+        check_server(endpoints.publish)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._doorkeeper = _doorkeeper(self._context, endpoints.publish)
         front = self._context.socket(zmq.XSUB)
         back = self._context.socket(zmq.XPUB)
         for socket in (front, back):
@@ -316,8 +453,8 @@ class Broker:
             socket.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
             socket.set(zmq.LINGER, 0)
         back.set(zmq.XPUB_WELCOME_MSG, _WELCOME)
-        front.bind(endpoints.publish)
-        back.bind(endpoints.subscribe)
+        _bind(front, endpoints.publish)
+        _bind(back, endpoints.subscribe)
         back.bind("inproc://cache")
         self._sockets = (front, back)
         self._cache = self._context.socket(zmq.SUB)
@@ -328,9 +465,14 @@ class Broker:
         self._answers = self._context.socket(zmq.ROUTER)
         self._answers.set(zmq.LINGER, 0)
         self._answers.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-        self._answers.bind(endpoints.snapshot)
+        _bind(self._answers, endpoints.snapshot)
         self._proxy = Thread(target=self._forward, name="proxy", daemon=True)
         self._proxy.start()
+
+    @property
+    def refused_keys(self) -> int:
+        """Connections that were refused because their key is not listed."""
+        return 0 if self._doorkeeper is None else self._doorkeeper.refused
 
     def _forward(self) -> None:
         front, back = self._sockets
@@ -378,6 +520,8 @@ class Broker:
         """Stop forwarding and close."""
         self._cache.close()
         self._answers.close()
+        if self._doorkeeper is not None:
+            self._doorkeeper.close()
         self._context.term()
         self._proxy.join()
 
@@ -386,10 +530,14 @@ class Responder:
     """Answers requests of a service over ROUTER: JSON-like MessagePack maps in, maps out."""
 
     def __init__(self, address: str) -> None:
-        self._socket: zmq.Socket[bytes] = _context().socket(zmq.ROUTER)
+        check_server(address)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()  # its own: a doorkeeper guards a whole context
+        self._doorkeeper = _doorkeeper(self._context, address)
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.ROUTER)
         self._socket.set(zmq.LINGER, 200)
         self._socket.set(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
-        self._socket.bind(address)
+        _bind(self._socket, address)
+        _responders.add(self)
 
     def serve(self, answer: Callable[[bytes], bytes]) -> int:
         """Answer all waiting requests; returns how many."""
@@ -420,7 +568,14 @@ class Responder:
 
     def close(self) -> None:
         """Close after sending what is queued."""
+        _responders.discard(self)
         self._socket.close()
+        if self._doorkeeper is not None:
+            self._doorkeeper.close()
+        self._context.term()
+
+
+_responders: set[Responder] = set()
 
 
 def request(address: str, question: bytes, *, timeout_s: float, tries: int = 3) -> bytes:
@@ -428,18 +583,8 @@ def request(address: str, question: bytes, *, timeout_s: float, tries: int = 3) 
     for _ in range(tries):
         with _context().socket(zmq.DEALER) as socket:
             socket.set(zmq.LINGER, 0)
-            socket.connect(address)
+            _connect(socket, address)
             socket.send(question)
             if socket.poll(int(timeout_s * 1000 / tries)):
                 return socket.recv_multipart()[-1]
-    raise BusTimeoutError(f"{address} did not answer within {timeout_s:g} s")
-
-
-def publish_raw(endpoints: Endpoints, frames: Iterable[bytes]) -> None:
-    """Put bytes on the bus as they are: for tests of what the bus must refuse."""
-    with _context().socket(zmq.XPUB) as socket:
-        socket.set(zmq.LINGER, 1000)
-        socket.connect(endpoints.publish)
-        socket.poll(5000, zmq.POLLIN)
-        for frame in frames:
-            socket.send(frame)
+    raise BusTimeoutError(f"{address} did not answer within {timeout_s:g} s{_doubt(address)}")

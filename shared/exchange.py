@@ -22,14 +22,15 @@ Queue models (nkaz001/hftbacktest, `queue.rs`); front is the size ahead of us, l
 The venue's tape lags its book: in recorded frames a trade is mostly stamped 7 to 28 ms after the change of the book
 that it caused. So shares that left a level less than `PRINT_LAG_NS` before a trade there are taken to be that trade's:
 what they moved the front is given back before the trade is applied. For the same reason a trade counts as matched
-`PRINT_LAG_NS` before its stamp, for orders that arrive and for cancels. Each match is on the tape once, on the token
-that the taker named.
+`PRINT_LAG_NS` before its stamp, for orders that arrive and for cancels: an order is part of the trades that matched
+from its arrival on and before its cancel's. Such a trade may still be on its way when the cancel arrives, so a canceled
+order stays, and counts as one that can fill, until its cancel is `PRINT_LAG_NS` old; only then is it reported, with the
+time at which it arrived. Each match is on the tape once, on the token that the taker named.
 """
 
 from __future__ import annotations
 
 import math
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ from shared.money import MICRO
 ORDERS = 64  # orders at a time
 LEVELS = 1_024  # levels a side: more than a tick of $0.001 has
 PRINT_LAG_NS = 50_000_000
-FEE_STEP_MICRO = 10  # the venue rounds fees to $0.00001
+NEVER_NS = np.iinfo(np.int64).max
 
 FREE, PENDING, RESTING = 0, 1, 2
 BUY, SELL = 1, -1
@@ -72,6 +73,8 @@ _OUTCOMES: tuple[Outcome, Outcome] = ("CALL", "PUT")
 STATE = np.dtype(
     [
         ("clock_ns", "i8"),
+        ("due_ns", "i8"),  # nothing arrives and nothing goes before
+        ("slots", "i8"),  # those from here on are free
         ("queue_model", "i8"),
         ("arrivals", "i8"),
         ("has_book", "i8"),
@@ -248,15 +251,16 @@ def place(
     state = states[0]
     if outcome == 1:
         side, price_micro = -side, MICRO - price_micro
-    slot = -1
-    for i in range(ORDERS):
+    slots = state["slots"]
+    slot = slots
+    for i in range(slots):
         if state["stage"][i] == FREE:
-            if slot < 0:
-                slot = i
+            slot = min(slot, i)
         elif state["side"][i] != side and (state["price_micro"][i] - price_micro) * side <= 0:
             return SELF_CROSS
-    if slot < 0:
+    if slot == ORDERS:
         return NO_ROOM
+    state["slots"] = max(slots, slot + 1)
     state["stage"][slot] = PENDING
     state["order_id"][slot] = order_id
     state["outcome"][slot] = outcome
@@ -265,6 +269,7 @@ def place(
     state["left"][slot] = units
     state["is_taker"][slot] = is_taker
     state["arrives_ns"][slot] = max(arrives_ns, state["clock_ns"])
+    state["due_ns"] = min(state["due_ns"], state["arrives_ns"][slot])
     state["cancel_ns"][slot] = 0
     state["rested_ns"][slot] = 0
     state["rank"][slot] = 0
@@ -279,15 +284,16 @@ def place(
 
 @kernel
 def cancel(states: State, order_id: int, arrives_ns: int) -> bool:
-    """Send a cancel; until it arrives the order can fill. False: no such order, or a taker's, which has no cancel.
+    """Send a cancel; what matches before it arrives fills the order. False: no such order, or a taker's.
 
     The cancel of a pending order arrives after it, never before.
     """
     state = states[0]
-    for i in range(ORDERS):
+    for i in range(state["slots"]):
         if state["stage"][i] != FREE and state["order_id"][i] == order_id and state["is_taker"][i] == 0:
             if state["cancel_ns"][i] == 0:
                 state["cancel_ns"][i] = max(arrives_ns, state["clock_ns"], state["arrives_ns"][i])
+                state["due_ns"] = min(state["due_ns"], state["cancel_ns"][i] + PRINT_LAG_NS)
             return True
     return False
 
@@ -343,26 +349,34 @@ def arrive(state: Record, i: int, reports: NDArray[Any], n: int) -> int:
 
 @kernel
 def advance(states: State, to_ns: int, reports: NDArray[Any]) -> int:
-    """Let orders and cancels arrive that are due until `to_ns`, in the order of their times.
+    """Let orders arrive that are due until `to_ns`, and let canceled ones go, in the order of their times.
 
-    Returns the reports written, at most REPORTS.
+    A canceled order goes `PRINT_LAG_NS` after its cancel arrived: any later trade matched after it. Returns the reports
+    written, at most REPORTS.
     """
     state = states[0]
     n = 0
+    if to_ns < state["due_ns"]:
+        state["clock_ns"] = max(state["clock_ns"], to_ns)
+        return n
     while True:
-        first, first_ns = -1, to_ns
-        for i in range(ORDERS):
+        first, first_ns, next_ns, slots = -1, to_ns, NEVER_NS, 0
+        for i in range(state["slots"]):
+            if state["stage"][i] != FREE:
+                slots = i + 1
             if state["stage"][i] == PENDING:
                 due_ns = state["arrives_ns"][i]
             elif state["stage"][i] == RESTING and state["cancel_ns"][i] > 0:
-                due_ns = state["cancel_ns"][i]
+                due_ns = state["cancel_ns"][i] + PRINT_LAG_NS
             else:
                 continue
+            next_ns = min(next_ns, due_ns)
             if due_ns > first_ns:
                 continue
             if first < 0 or due_ns < first_ns or state["order_id"][i] < state["order_id"][first]:
                 first, first_ns = i, due_ns
         if first < 0:
+            state["due_ns"], state["slots"] = next_ns, slots
             state["clock_ns"] = max(state["clock_ns"], to_ns)
             return n
         state["clock_ns"] = max(state["clock_ns"], first_ns)
@@ -370,8 +384,8 @@ def advance(states: State, to_ns: int, reports: NDArray[Any]) -> int:
             n = arrive(state, first, reports, n)
         else:
             state["stage"][first] = FREE
-            front = state["front"][first]
-            n = report(state, first, CANCELED, state["price_micro"][first], 0, front, first_ns, reports, n)
+            price, front, cancel_ns = state["price_micro"][first], state["front"][first], state["cancel_ns"][first]
+            n = report(state, first, CANCELED, price, 0, front, cancel_ns, reports, n)
 
 
 @kernel
@@ -394,7 +408,53 @@ def take_book(
     for k in range(len(ask_micro)):
         state["ask_micro"][k] = ask_micro[k]
         state["ask_units"][k] = ask_units[k]
-    for i in range(ORDERS):
+    end_change(states, at_ns)
+
+
+@kernel
+def change_level(states: State, side: int, price_micro: int, units: float) -> bool:
+    """Set what stands at one price of one side; 0 removes the level. False, nothing changed: LEVELS stand already.
+
+    For a book that is told by its changes: `advance` first, then all changes of one instant, then `end_change`.
+    """
+    state = states[0]
+    state["has_book"] = 1
+    if side == BUY:
+        count, prices, sizes = state["bids"], state["bid_micro"], state["bid_units"]
+    else:
+        count, prices, sizes = state["asks"], state["ask_micro"], state["ask_units"]
+    place = 0
+    while place < count and (prices[place] - price_micro) * side > 0:
+        place += 1
+    if place < count and prices[place] == price_micro:
+        if units > 0.0:
+            sizes[place] = units
+            return True
+        count -= 1
+        for k in range(place, count):
+            prices[k] = prices[k + 1]
+            sizes[k] = sizes[k + 1]
+    elif units > 0.0:
+        if count >= LEVELS:
+            return False
+        for k in range(count, place, -1):
+            prices[k] = prices[k - 1]
+            sizes[k] = sizes[k - 1]
+        prices[place] = price_micro
+        sizes[place] = units
+        count += 1
+    if side == BUY:
+        state["bids"] = count
+    else:
+        state["asks"] = count
+    return True
+
+
+@kernel
+def end_change(states: State, at_ns: int) -> None:
+    """The book's changes of one instant are all there: our resting orders see their levels."""
+    state = states[0]
+    for i in range(state["slots"]):
         if state["stage"][i] == RESTING:
             see_level(state, i, level_size(state, state["side"][i], state["price_micro"][i]), at_ns)
 
@@ -407,16 +467,19 @@ def take_trade(states: State, ts_ns: int, taker_side: int, price_micro: int, uni
     """
     state = states[0]
     side = -taker_side
+    matched_ns = ts_ns - PRINT_LAG_NS
     n = 0
     left = units
     last_price, last_rank = price_micro, -1
     is_first = True
     while left > 0:
         chosen = -1
-        for i in range(ORDERS):
+        for i in range(state["slots"]):
             if state["stage"][i] != RESTING or state["side"][i] != side:
                 continue
-            if state["rested_ns"][i] > ts_ns - PRINT_LAG_NS:  # it came after the match
+            if state["rested_ns"][i] > matched_ns:  # it came after the match
+                continue
+            if 0 < state["cancel_ns"][i] <= matched_ns:  # its cancel came before the match
                 continue
             price, rank = state["price_micro"][i], state["rank"][i]
             if (price - price_micro) * side < 0:
@@ -454,6 +517,8 @@ def take_trade(states: State, ts_ns: int, taker_side: int, price_micro: int, uni
 
 class Report(NamedTuple):
     """What happened to an order: it rests, filled, was rejected (`post_only`, `no_book`) or was canceled.
+
+    `ts_ns` is when it happened; reports come as things become known, and that of a cancel comes late.
 
     `side` and `price_micro` are of the outcome it was placed on. `left_units` are left after it; `ahead_units` were
     before the order in the queue.
@@ -508,11 +573,11 @@ class Exchange:
         return _REFUSALS.get(code)
 
     def cancel(self, order_id: int, arrives_ns: int) -> bool:
-        """Send a cancel; False when there is nothing to cancel."""
+        """Send a cancel; False when there is nothing to cancel. Until it is reported the order can fill."""
         return cancel(self.record, order_id, arrives_ns)
 
     def advance(self, to_ns: int) -> list[Report]:
-        """Let everything arrive that is due until then."""
+        """Let everything arrive that is due until then, and let go what was canceled `PRINT_LAG_NS` before."""
         return self._read(advance(self.record, to_ns, self._reports))
 
     def take_book(
@@ -567,20 +632,3 @@ def _named(line: tuple[Any, ...]) -> Report:
     return Report(
         _KINDS[kind], order_id, _OUTCOMES[outcome], name, price_micro, units, left, is_maker == 1, ts_ns, front
     )
-
-
-def taker_fee_micro(price_micro: int, units: int, *, fee_rate: float, fee_exponent: float) -> int:
-    """What a taker pays, in micro-dollars: shares x rate x (p (1 - p))^exponent, rounded to $0.00001, ties to even."""
-    exact = _curve(price_micro, units, fee_exponent) * Decimal(str(fee_rate))
-    return int((exact / FEE_STEP_MICRO).to_integral_value(ROUND_HALF_EVEN)) * FEE_STEP_MICRO
-
-
-def rebate_micro(price_micro: int, units: int, *, fee_rate: float, fee_exponent: float, rebate_rate: float) -> int:
-    """What the schedule promises a maker, in micro-dollars: its share of the taker's unrounded fee, ties to even."""
-    exact = _curve(price_micro, units, fee_exponent) * Decimal(str(fee_rate)) * Decimal(str(rebate_rate))
-    return int(exact.to_integral_value(ROUND_HALF_EVEN))
-
-
-def _curve(price_micro: int, units: int, exponent: float) -> Decimal:
-    price = Decimal(price_micro) / MICRO
-    return units * (price * (1 - price)) ** Decimal(str(exponent))

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Outcome = Literal["CALL", "PUT"]
 Side = Literal["bid", "ask"]
@@ -363,7 +363,8 @@ class Position(Message, frozen=True, array_like=True, tag=True, kw_only=True):
     Average prices are None when none of that outcome is held. `unrealized_pnl_usd` is at the fair value,
     `liquidation_pnl_usd` at what the books pay now, net of fees; None without one. `realized_pnl_usd` is net of
     `fees_usd` and contains no rebates; `rebates_usd` are those expected by the schedule. `worst_case_usd` is the
-    profit of this period under the worse outcome with every open order filled to our harm.
+    profit of this period under the worse outcome with every open order filled to our harm: the last ones we heard of,
+    also when whoever placed them fell silent. `sequence` is the last ledger entry that is in here.
     """
 
     market: str
@@ -380,10 +381,14 @@ class Position(Message, frozen=True, array_like=True, tag=True, kw_only=True):
     rebates_usd: float
     worst_case_usd: float
     fills: int
+    sequence: int
 
 
 class Heartbeat(Message, frozen=True, array_like=True, tag=True, kw_only=True):
-    """A process says that it lives. Topic `Heartbeat.<service>.<instance>`. `counters` are its main metrics."""
+    """A process says that it lives. Topic `Heartbeat.<service>.<instance>`. `counters` are its main metrics.
+
+    `markets` are those that it can serve; none in its last heartbeat: it stops.
+    """
 
     service: str
     instance: str

@@ -13,7 +13,7 @@ import msgspec
 
 from shared.messages import Outcome, Position, TradeSide
 
-ANSWER_VERSION = 2
+ANSWER_VERSION = 3
 
 Status = Literal["ok", "refused", "unknown_market", "malformed", "unavailable"]
 
@@ -119,14 +119,17 @@ Question = Booking | PositionsQuery | PositionQuery | PnlQuery | FillsQuery | He
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to any question. Whatever is not `ok` carries its reason in `detail`.
 
-    `sequence` is the ledger's last entry that the answer knows of. `rows` are the rows of `pnl`, `fills` and `hedge`.
-    `waiting` are the slugs among `positions` that are over and whose outcome is not known, and when they ended (ns).
+    `sequence` is the ledger's last entry that the answer knows of; `entry` is the one that a booking is, also when it
+    was booked before, and 0 where there is none (an outcome that stood already has none of its own). `rows` are the
+    rows of `pnl`, `fills` and `hedge`. `waiting` are the slugs among `positions` that are over and whose outcome is not
+    known, and when they ended (ns).
     """
 
     version: int = ANSWER_VERSION
     status: Status = "ok"
     detail: str = ""
     sequence: int = 0
+    entry: int = 0
     positions: tuple[Position, ...] = ()
     waiting: dict[str, int] = {}
     rows: tuple[dict[str, Any], ...] = ()

@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 from pydantic import ValidationError
 
-from shared.bus import BusTimeoutError, Endpoints, Publisher, Subscriber, close_everything
+from shared.bus import BusTimeoutError, Endpoints, Publisher, Subscriber, check_server, close_everything
 from shared.core import Core, Delivery, Event, Timer
 from shared.lossy_io import LossyText
 from shared.messages import AnyMessage, Heartbeat, QuoteSet
@@ -33,6 +34,7 @@ EXIT_CONFIGURATION = 2
 JOIN_TIMEOUT_S = 30.0
 BROKER_TRY_S = 0.5
 HEARTBEAT_S = 1.0
+BOUND = ("broker", "hedger")  # the parts that others connect to
 GC_THRESHOLDS = (50_000, 20, 20)
 LATENCY_BUCKETS = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -110,21 +112,21 @@ class Runtime:
     def __init__(self, service: str, settings: ServiceSettings, *, prefixes: Iterable[str] | None = None) -> None:
         self.service = service
         self.settings = settings
-        self.instance = settings.instance or f"{service}-{os.getpid()}"
+        self.instance = settings.instance or f"{service}-{socket.gethostname()}-{os.getpid()}"
         self.series = settings.series()
         self.stopping = False
         self._stop_reason = ""
         self.counters: dict[str, float] = {}
         self.on_stop: list[Callable[[], None]] = []
+        endpoints = open_bus(settings, serves=service in BOUND)
         configure_logging(settings.log_level)
         structlog.contextvars.bind_contextvars(service=service, instance=self.instance)
         self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-        endpoints = Endpoints.of(settings.bus)
         self.endpoints = endpoints
         wanted = subscriptions(PART[service], self.series) if prefixes is None else tuple(prefixes)
         self.publisher = Publisher(endpoints, instance=self.instance)
         self.subscriber = Subscriber(endpoints, wanted, latest_only=PART[service].latest_only) if wanted else None
-        self._started_ns = time.time_ns()
+        self.started_ns = time.time_ns()
         self._next_beat = 0.0
         self.metrics_port = self._serve_metrics()
 
@@ -136,7 +138,7 @@ class Runtime:
         except OSError as error:
             self.log.warning("metrics port taken, using a free one", port=port, error=str(error))
             server, _ = start_http_server(0, addr=host)
-        _UP.labels(self.service, self.instance).set(self._started_ns / 1e9)
+        _UP.labels(self.service, self.instance).set(self.started_ns / 1e9)
         return int(server.server_port)
 
     def __enter__(self) -> Self:
@@ -152,6 +154,8 @@ class Runtime:
             self.log.error("crashed", error=repr(error), exc_info=(kind, error, trace))
         else:
             self.log.info("stopped", reason=self._stop_reason)
+        if self._next_beat > 0.0:
+            self._publish_heartbeat(())  # nobody need wait for our silence
         self.publisher.close()
         if self.subscriber is not None:
             self.subscriber.close()
@@ -192,6 +196,9 @@ class Runtime:
         self._next_beat = now + HEARTBEAT_S
         self._check_supervisor()
         self.publisher.drain_subscriptions()
+        self._publish_heartbeat(tuple(each.name for each in self.series))
+
+    def _publish_heartbeat(self, markets: tuple[str, ...]) -> None:
         now_ns = time.time_ns()
         self.publisher.publish(
             Heartbeat(
@@ -201,8 +208,8 @@ class Runtime:
                 instance=self.instance,
                 pid=os.getpid(),
                 metrics_port=self.metrics_port,
-                markets=tuple(each.name for each in self.series),
-                started_ns=self._started_ns,
+                markets=markets,
+                started_ns=self.started_ns,
                 resident_bytes=_resident_bytes(),
                 counters=self._bus_counters() | self.counters,
             )
@@ -243,6 +250,21 @@ def load_settings(kind: type[Settings]) -> Settings:
         raise SystemExit(EXIT_CONFIGURATION) from None
 
 
+def open_bus(settings: ServiceSettings, bus: str = "", *, serves: bool = False) -> Endpoints:
+    """The addresses and keys of the bus; on a mistake says what and how to mend it, and exits with 2.
+
+    `serves`: others connect to this process.
+    """
+    try:
+        endpoints = settings.endpoints(bus)
+        if serves:
+            check_server(endpoints.publish)
+    except ValueError as error:
+        print(f"configuration: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIGURATION) from None
+    return endpoints
+
+
 def run(
     service: str,
     make_core: Callable[[Runtime], AnyCore],
@@ -250,11 +272,12 @@ def run(
     timer_s: float = 0.1,
     each_turn: Callable[[AnyCore], None] | None = None,
     on_published: Callable[[AnyMessage], None] | None = None,
+    last_words: Callable[[AnyCore], Sequence[AnyMessage]] | None = None,
 ) -> None:
     """Run a pure core as a process: join the bus, feed it events and timers, publish what it returns.
 
     `each_turn` is called once a loop, for what a service does beside its core (answering requests, writing files);
-    `on_published` after each message that left, for metrics.
+    `on_published` after each message that left, for metrics; `last_words` once, at a clean stop, are published last.
     """
     settings = load_settings(ServiceSettings)
     with Runtime(service, settings) as runtime:
@@ -265,6 +288,8 @@ def run(
         try:
             events: Sequence[Event] = _join(runtime, subscriber)
             _serve(runtime, core, subscriber, events, timer_s, each_turn, on_published)
+            for message in () if last_words is None else last_words(core):
+                runtime.publisher.publish(message)
         except BusTimeoutError as error:
             if runtime.stopping:
                 return
@@ -274,6 +299,7 @@ def run(
 
 def _join(runtime: Runtime, subscriber: Subscriber) -> Sequence[Event]:
     runtime.wait_for_broker()
+    runtime.beat()  # whoever joins after this hears of us at once
     events = subscriber.join(JOIN_TIMEOUT_S)
     runtime.log.info("joined the bus", last_values=len(events))
     return events

@@ -15,6 +15,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.bus import Endpoints
+from shared.bus_keys_io import read_keys
 from shared.config import ENVIRONMENT_PREFIX, environment_names, environment_settings, load_config
 from shared.market import Series
 
@@ -55,8 +57,12 @@ class ServiceSettings(StrictSettings):
         default_factory=lambda: f"ipc://{Path(tempfile.gettempdir()) / f'mm-bus-{os.getuid()}'}",
         description="Bus address: ipc://<path prefix> on one machine, tcp://<host>:<first port> across machines.",
     )
+    bus_keys: Path | None = Field(
+        default=None, description="Folder of this machine's keys for a bus over TCP, from mm_bot.py --generate-keys."
+    )
+    bus_allow_plain: bool = Field(default=False, description="Let the bus leave this machine without keys.")
     markets: str = Field(default="btc-15m", description="Series to serve, separated by commas.")
-    instance: str = Field(default="", description="Name of this process; empty: <service>-<pid>.")
+    instance: str = Field(default="", description="Name of this process, no other's; empty: <service>-<host>-<pid>.")
     metrics_host: str = Field(default="127.0.0.1", description="Address the Prometheus endpoint binds to.")
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of the Prometheus endpoint; 0: any free one."
@@ -90,6 +96,13 @@ class ServiceSettings(StrictSettings):
     def _parse_markets(self) -> Self:
         self.series()
         return self
+
+    def endpoints(self, bus: str = "") -> Endpoints:
+        """The addresses of the bus (another than `MM_BUS`), with the keys that TCP takes. Raises ValueError."""
+        address = bus or self.bus
+        is_locked = address.startswith("tcp:") and self.bus_keys is not None
+        keys = read_keys(self.bus_keys) if is_locked and self.bus_keys is not None else None
+        return Endpoints.of(address, keys, is_plain_allowed=self.bus_allow_plain)
 
     def series(self) -> tuple[Series, ...]:
         """The series in `markets`, in order, each once."""

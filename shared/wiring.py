@@ -120,7 +120,7 @@ PARTS: tuple[Part, ...] = (
         "services.analyzers",
         ("lead_lag",),
         (LeadLag, Checkpoint),
-        (SpotQuote, OraclePrice, OracleHistory, Checkpoint),
+        (SpotQuote, OraclePrice, OracleHistory, Checkpoint, Heartbeat),
         "which venue leads the oracle, and by how much",
     ),
     Part(
@@ -129,7 +129,7 @@ PARTS: tuple[Part, ...] = (
         "services.analyzers",
         ("regime",),
         (Regime, Checkpoint),
-        (SpotQuote, OraclePrice, OracleHistory, LeadLag, Checkpoint),
+        (SpotQuote, OraclePrice, OracleHistory, LeadLag, Checkpoint, Heartbeat),
         "trending, mean reverting, volatile or quiet; momentum",
     ),
     Part(
@@ -138,7 +138,7 @@ PARTS: tuple[Part, ...] = (
         "services.analyzers",
         ("volatility",),
         (Volatility, Checkpoint),
-        (SpotQuote, OraclePrice, OracleHistory, OutcomeBook, Period, LeadLag, Checkpoint),
+        (SpotQuote, OraclePrice, OracleHistory, OutcomeBook, Period, LeadLag, Checkpoint, Heartbeat),
         "realized and implied volatility; the spike alarm",
     ),
     Part(
@@ -147,7 +147,7 @@ PARTS: tuple[Part, ...] = (
         "services.analyzers",
         ("flow",),
         (Flow, Checkpoint),
-        (SpotQuote, SpotTrade, OutcomeBook, OutcomeTrade, Period, LeadLag, Fill, Checkpoint),
+        (SpotQuote, SpotTrade, OutcomeBook, OutcomeTrade, Period, LeadLag, Fill, Checkpoint, Heartbeat),
         "how informed the order flow is",
     ),
     Part(
@@ -242,7 +242,8 @@ def subscriptions(part: Part, series: Iterable[Series]) -> tuple[str, ...]:
     wanted: list[str] = []
     for message in part.subscribes:
         if message in BY_SERVICE:
-            wanted.append(f"{message.__name__}.")
+            own_kind = f"{part.name}." if Checkpoint in part.publishes else ""  # these share the markets of one kind
+            wanted.append(f"{message.__name__}.{own_kind}")
         elif message is Checkpoint:  # only of its own kind
             wanted.extend(f"{prefix(message, market)}{part.name}{TOPIC_END}" for market in markets)
         elif message is FeedStatus:

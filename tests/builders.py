@@ -211,6 +211,7 @@ _DEFAULTS: dict[type[Message], dict[str, Any]] = {
         "rebates_usd": 0.0,
         "worst_case_usd": 0.0,
         "fills": 0,
+        "sequence": 0,
     },
     Heartbeat: {
         "service": "quoter",

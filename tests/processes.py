@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,21 @@ def start(module: str, *arguments: str, bus: str, variables: Mapping[str, str] |
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments], env=environment, stderr=subprocess.PIPE, text=True, cwd=ROOT
     )
+
+
+def free_tcp_bus(host: str = "127.0.0.1") -> str:
+    """The address of a bus over TCP whose four ports nobody uses now."""
+    while True:
+        with ExitStack() as stack:
+            first = stack.enter_context(socket.socket())
+            first.bind((host, 0))
+            port = int(first.getsockname()[1])
+            try:
+                for offset in range(1, 4):
+                    stack.enter_context(socket.socket()).bind((host, port + offset))
+            except (OSError, OverflowError):
+                continue
+        return f"tcp://{host}:{port}"
 
 
 def wait_for_line(process: subprocess.Popen[str], text: str) -> str:

@@ -98,6 +98,19 @@ def test_a_misspelt_strategy_variable_stops_the_start_with_the_right_name() -> N
     assert (ended.returncode, "MM_CONFIG_BASE_SPREAD: base_spread = 'wide'" in ended.stderr) == (2, True)
 
 
+def test_a_bus_that_leaves_the_machine_without_keys_stops_the_start_and_keys_are_made_meanwhile(tmp_path: Path) -> None:
+    bus = {"MM_BUS": "tcp://10.1.2.3:5550", "MM_BUS_KEYS": str(tmp_path / "keys" / "server")}
+    plain = run("--out", str(tmp_path / "out"), MM_BUS=bus["MM_BUS"])
+    assert (plain.returncode, "MM_BUS_ALLOW_PLAIN" in plain.stderr) == (2, True)
+    assert "Traceback" not in plain.stderr
+    missing = run("--out", str(tmp_path / "out"), **bus)
+    assert (missing.returncode, "secret.key is missing" in missing.stderr) == (2, True)
+    made = run("--generate-keys", str(tmp_path / "keys"), "--clients", "feeds", **bus)
+    assert (made.returncode, f"MM_BUS_KEYS={tmp_path}/keys/feeds" in made.stdout) == (0, True)
+    client = run("--out", str(tmp_path / "out"), MM_BUS=bus["MM_BUS"], MM_BUS_KEYS=str(tmp_path / "keys" / "feeds"))
+    assert (client.returncode, "names a client's folder" in client.stderr) == (2, True)
+
+
 def test_the_effective_configuration_is_shown_and_can_be_given_back(tmp_path: Path) -> None:
     variables = {"MM_CONFIG_BASE_SPREAD": "0.12", "MM_CONFIG_TECHNIQUES__LEAD_LAG": "false"}
     shown = run("--show-config", "--conservative", "--set", "lease_s=2", **variables)

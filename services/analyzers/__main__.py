@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from services.analyzers.core import KINDS, AnalyzerCore
+from prometheus_client import Gauge
+
+from services.analyzers.core import KINDS
+from services.analyzers.share import Share
 from shared.config import MMConfig
 from shared.service import EXIT_CONFIGURATION, Runtime, run
+
+_OWNED = Gauge("analyzer_owned_markets", "Markets that this instance analyzes: its share.", ["kind"])
 
 
 def main(arguments: list[str]) -> None:
@@ -16,12 +21,15 @@ def main(arguments: list[str]) -> None:
         print(f"usage: python -m services.analyzers {{{'|'.join(KINDS)}}}", file=sys.stderr)
         raise SystemExit(EXIT_CONFIGURATION)
 
-    def make(runtime: Runtime) -> AnalyzerCore:
+    def make(runtime: Runtime) -> Share:
         text = runtime.settings.config_json
         config = MMConfig.model_validate_json(text) if text else MMConfig()
-        return AnalyzerCore(chosen[0], [each.name for each in runtime.series], config)
+        markets = [each.name for each in runtime.series]
+        share = Share(chosen[0], markets, config, instance=runtime.instance, started_ns=runtime.started_ns)
+        _OWNED.labels(chosen[0]).set_function(lambda: len(share.owned))
+        return share
 
-    run(chosen[0], make)
+    run(chosen[0], make, last_words=Share.last_words)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 SIGNAL_NS = 200_000_000  # signals that changed, at most this often
 REPEAT_NS = 1_000_000_000  # unchanged signals again, on timers
 CHECKPOINT_NS = 5_000_000_000
+LOST_NS = 1_000_000_000  # a checkpoint may hold what was received so shortly after the instant it is stamped with
 
 _MAKERS: dict[Kind, Callable[[str, MMConfig | None], Analyzer]] = {
     "lead_lag": lambda market, _: LeadLagAnalyzer(market),
@@ -65,13 +66,23 @@ class _Desk:
         self._checkpoint_ns = 0
         self._changed = False
         self._period: Delivery | None = None
-        self.owned = False  # true once a checkpoint of our own is out: another's comes too late
+        self.has_checkpoint = False  # one of our own is out: another's comes too late
 
     def observe(self, delivery: Delivery) -> Reaction:
         """Take one message."""
         if isinstance(delivery.message, Period) and delivery.message.role == "current":
             self._period = delivery
         return self.analyzer.observe(delivery)
+
+    def catch_up(self, last_values: Iterable[Delivery], *, restored_to_ns: int | None) -> None:
+        """Take the last value of each topic, unpublished; what came between a restored checkpoint and it is lost."""
+        for delivery in last_values:
+            message = delivery.message
+            if restored_to_ns is not None and message.ts_recv_ns > restored_to_ns + LOST_NS:
+                self.analyzer.observe_gap(delivery.topic)
+            if self.observe(delivery) != NOTHING:
+                self._event_ns = max(self._event_ns, min(message.ts_event_ns, message.ts_recv_ns))
+        self._signal_ns = 0  # the next Timer says where we are
 
     def publish(self, reaction: Reaction, *, ts_event_ns: int, now_ns: int, repeat: bool) -> Sequence[AnyMessage]:
         """What is due now."""
@@ -92,7 +103,7 @@ class _Desk:
             self._checkpoint_ns = now_ns
         elif abs(now_ns - self._checkpoint_ns) >= CHECKPOINT_NS:
             self._checkpoint_ns = now_ns
-            self.owned = True
+            self.has_checkpoint = True
             messages.append(self.checkpoint(now_ns))
         return messages
 
@@ -158,6 +169,23 @@ class AnalyzerCore:
         self._desks.pop(market, None)
         self._index()
 
+    def take(self, market: str, checkpoint: Checkpoint | None, last_values: Iterable[Delivery]) -> None:
+        """Analyze this market too: on from the last owner's checkpoint (cold when there is none, or of another layout),
+        and from what was last said since."""
+        self.adopt(market)
+        restored_to_ns = None
+        if checkpoint is not None:
+            with suppress(ValueError):  # of another version: the market starts cold
+                self.restore(checkpoint)
+                restored_to_ns = checkpoint.ts_recv_ns
+        wanted = [each for each in last_values if self._desks[market] in self._interested(_subject(each.topic))]
+        self._desks[market].catch_up(wanted, restored_to_ns=restored_to_ns)
+        self._seen |= {each.topic: (each.epoch, each.seq) for each in wanted}
+
+    def checkpoints(self, now_ns: int) -> list[Checkpoint]:
+        """All that is remembered of each market."""
+        return [desk.checkpoint(now_ns) for desk in self._desks.values()]
+
     def _index(self) -> None:
         by_asset: defaultdict[str, list[_Desk]] = defaultdict(list)
         for desk in self._desks.values():
@@ -209,7 +237,7 @@ class AnalyzerCore:
 
     def _take_over(self, checkpoint: Checkpoint) -> None:
         desk = self._desks.get(checkpoint.market)
-        if desk is None or desk.owned:
+        if desk is None or desk.has_checkpoint:
             return
         with suppress(ValueError):  # of another version: the market starts cold
             self.restore(checkpoint)

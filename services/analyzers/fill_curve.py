@@ -74,17 +74,6 @@ def decay_per_usd(mean_excess: float, tick_size: float) -> float:
 
 
 @kernel
-def decay_error(mean_excess: float, tick_size: float, sweeps: float) -> float:
-    """Standard error of k from n sweeps: 1 / sqrt(n m (m + tick)) for a mean excess m; k / sqrt(n) without a grid.
-
-    NaN when nothing reached beyond the smallest depth, or without sweeps.
-    """
-    if not (mean_excess > 0.0 and sweeps > 0.0):
-        return math.nan
-    return 1.0 / math.sqrt(sweeps * mean_excess * (mean_excess + max(tick_size, 0.0)))
-
-
-@kernel
 def rate_per_s(sweeps: float, watched_s: float, decay: float, nearest: float) -> float:
     """A = n / T exp(k d0), per second at the mid; NaN without time.
 

@@ -19,6 +19,7 @@ BATCH_MS = 20  # at 20,000 messages of high-water mark: good for a million a sec
 _CACHED = Gauge("broker_cached_topics", "Topics with a last value.")
 _FORWARDED = Gauge("broker_forwarded_messages", "Messages forwarded since the start.")
 _SNAPSHOTS = Gauge("broker_snapshots", "Snapshot requests answered since the start.")
+_REFUSED = Gauge("broker_refused_keys", "Connections refused since the start because their key is not listed.")
 
 
 def is_old(frame: bytes) -> bool:
@@ -36,11 +37,13 @@ def main() -> None:
         broker = Broker(runtime.endpoints)
         _CACHED.set_function(lambda: len(broker.topics))
         _FORWARDED.set_function(lambda: broker.forwarded)
+        _REFUSED.set_function(lambda: broker.refused_keys)
         _SNAPSHOTS.set_function(lambda: broker.snapshots)
         next_sweep = time.monotonic() + SWEEP_S
         while not runtime.stopping:
             broker.serve(timeout_ms=BATCH_MS)
             runtime.counters = {"forwarded": broker.forwarded, "cached_topics": len(broker.topics)}
+            runtime.counters["refused_keys"] = broker.refused_keys
             runtime.beat()
             if time.monotonic() >= next_sweep:
                 next_sweep += SWEEP_S

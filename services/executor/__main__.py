@@ -15,9 +15,10 @@ from services.executor.outbox_io import OUTBOX_FILE, Outbox, OutboxTakenError
 from services.executor.settings import ExecutorSettings
 from shared.config import MMConfig
 from shared.core import Event
-from shared.market import NS_PER_S
+from shared.market import NS_PER_S, parse_slug
 from shared.messages import AnyMessage
 from shared.money import from_micro
+from shared.requests import BookFill
 from shared.service import EXIT_CONFIGURATION, Runtime, load_settings, run
 
 _BOOKING = Histogram(
@@ -46,13 +47,12 @@ class Executor(ExecutorCore):
             load_settings(ExecutorSettings),
             [each.name for each in runtime.series],
             session=f"{now_ns:x}",
-            earlier=self._outbox.since(now_ns - _EARLIER_S * NS_PER_S),
         )
         self._courier = Courier(runtime.endpoints.hedger)
         runtime.on_stop.append(self._courier.close)
-        waiting = self._outbox.waiting()
-        self.await_confirmation(waiting)
-        for fill in waiting:
+        earlier = [*self._booked_in_running_periods(now_ns), *self._outbox.waiting()]
+        self.await_confirmation(earlier)
+        for fill in earlier:
             self._courier.bring(fill)
         REGISTRY.register(ExecutorCollector(self))
 
@@ -70,13 +70,18 @@ class Executor(ExecutorCore):
             self._courier.bring(fill)
         return messages
 
+    def _booked_in_running_periods(self, now_ns: int) -> list[BookFill]:
+        """Of our markets, in order: the ledger is asked again, for its answer says which entries they are."""
+        booked = self._outbox.booked_since(now_ns - _EARLIER_S * NS_PER_S)
+        return [each for each in booked if each.market in self.markets and _end_ns(each.slug) > now_ns]
+
     def take_answers(self) -> None:
         """Take what the ledger answered."""
         for answer in self._courier.answers():
-            self._outbox.settle(answer.fill_id, "booked" if answer.is_booked else "refused", answer.detail)
-            self.confirm(answer.fill_id, is_booked=answer.is_booked)
+            self._outbox.settle(answer.fill_id, "refused" if answer.entry is None else "booked", answer.detail)
+            self.confirm(answer.fill_id, entry=answer.entry)
             _BOOKING.observe(answer.waited_s)
-            if not answer.is_booked:
+            if answer.entry is None:
                 self._runtime.log.error("the ledger refuses a fill", fill_id=answer.fill_id, detail=answer.detail)
         for put_off in self._courier.put_offs():
             self._runtime.log.warning(
@@ -89,6 +94,11 @@ class Executor(ExecutorCore):
     def waiting_count(self) -> int:
         """Fills that the ledger has not answered yet."""
         return self._outbox.waiting_count
+
+
+def _end_ns(slug: str) -> int:
+    series, start_s = parse_slug(slug)
+    return (start_s + series.length_s) * NS_PER_S
 
 
 class ExecutorCollector(Collector):

@@ -9,7 +9,6 @@ that the clock was set back: all orders are dropped.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import count
 
@@ -35,8 +34,7 @@ REPEAT_NS = NS_PER_S
 class ExecutorCore:
     """Implements `shared.core.Core` for paper execution of any number of markets.
 
-    `session` must differ from that of every earlier run: the order and fill ids are made of it. `earlier` are the fills
-    of earlier runs, in order; those of the periods that still run count in the limits until the ledger shows them.
+    `session` must differ from that of every earlier run: the order and fill ids are made of it.
     """
 
     def __init__(
@@ -46,19 +44,14 @@ class ExecutorCore:
         markets: Sequence[str],
         *,
         session: str,
-        earlier: Iterable[BookFill] = (),
     ) -> None:
-        by_slug: defaultdict[str, list[BookFill]] = defaultdict(list)
-        for fill in earlier:
-            by_slug[fill.slug].append(fill)
         self._clock = EventClock()
         self._next_repeat_ns = 0
         self._market_of: dict[str, str] = {}  # fill id -> market
         self._fills: list[BookFill] = []
         numbers = count(1)
         self.markets = {
-            name: MarketExecutor(name, config, settings, session=session, numbers=numbers, earlier=by_slug)
-            for name in markets
+            name: MarketExecutor(name, config, settings, session=session, numbers=numbers) for name in markets
         }
 
     @property
@@ -91,16 +84,23 @@ class ExecutorCore:
         fills, self._fills = self._fills, []
         return fills
 
-    def confirm(self, fill_id: str, *, is_booked: bool) -> None:
-        """The ledger has answered: it booked the fill, or it refuses it for good."""
+    def confirm(self, fill_id: str, *, entry: int | None) -> None:
+        """The ledger has answered: which of its entries the fill is; None when it refuses the fill for good."""
         market = self.markets.get(self._market_of.pop(fill_id, ""))
         if market is not None:
-            market.confirm(fill_id, is_booked=is_booked)
+            market.confirm(fill_id, entry=entry)
 
     def await_confirmation(self, fills: Iterable[BookFill]) -> None:
-        """Fills of an earlier run that the ledger has not answered yet: until it does, nothing is placed."""
+        """Fills of earlier runs that are asked for again: until the ledger answers, nothing is placed in their market.
+
+        Give those that it has not answered yet, and those of periods that still run: only its answer says which entry
+        a fill is, and so whether a Position contains it.
+        """
         for fill in fills:
-            self._remember(fill)
+            market = self.markets.get(fill.market)
+            if market is not None:
+                market.own_fills.add_earlier(fill)
+                self._remember(fill)
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class ExecutorCore:
         if isinstance(message, FeedStatus):
             market = self.markets.get(message.subject.partition(".")[0])
             if market is not None:
-                market.take_status(message)
+                market.take_status(message, self.now_ns)
         elif isinstance(message, QuoteSet | OutcomeBook | OutcomeTrade | Period | Position):
             market = self.markets.get(message.market)
             if market is not None:

@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class Answered(NamedTuple):
-    """The ledger's word on a fill, and how long after it was handed over."""
+    """The ledger's word on a fill: its entry, None when it was refused; and how long after it was handed over."""
 
     fill_id: str
-    is_booked: bool
+    entry: int | None
     detail: str
     waited_s: float
 
@@ -114,8 +114,9 @@ class Courier:
         match answer.status:
             case "ok" | "refused":
                 line.fills.popleft()
+                entry = answer.entry if answer.status == "ok" else None
                 detail = answer.detail or answer.status
-                self._answered.put(Answered(fill.fill_id, answer.status == "ok", detail, time.monotonic() - since_s))
+                self._answered.put(Answered(fill.fill_id, entry, detail, time.monotonic() - since_s))
             case "unavailable":
                 line.due_s = time.monotonic() + PAUSE_S
             case "unknown_market" | "malformed":  # only another start of the ledger changes that: no hurry

@@ -8,11 +8,12 @@ What cannot be placed is skipped, and counted once for each new ladder.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from services.executor.period_orders import Holding, PeriodOrders
+from services.executor.own_fills import Holding, OwnFills
+from services.executor.period_orders import PeriodOrders
 from services.executor.plan import CANCEL, FAULTS, LIMITS, MOST_WANTED, PLACE, STEP, STEPS, WANTED, WORK, plan
 from services.executor.settings import ExecutorSettings
 from services.executor.wanted import OrderKey, wanted_of
@@ -21,7 +22,6 @@ from shared.kernel import State
 from shared.market import NS_PER_S
 from shared.messages import FeedStatus, OutcomeBook, OutcomeTrade, Period, Position, QuoteSet
 from shared.money import to_micro
-from shared.requests import BookFill
 
 BOOKING_LIMIT_NS = 2 * NS_PER_S  # a fill that the ledger has not confirmed for so long: we do not know where we stand
 REPORT_LAG_NS = (
@@ -40,24 +40,23 @@ class MarketExecutor:
         *,
         session: str,
         numbers: Iterator[int],
-        earlier: Mapping[str, Sequence[BookFill]],
     ) -> None:
         self.name = name
         self.periods: dict[str, PeriodOrders] = {}
+        self.own_fills = OwnFills()
         self.counts: Counter[tuple[str, str]] = Counter()
         self.unconfirmed: OrderedDict[str, int] = OrderedDict()  # fill id -> when it happened, on our clock
         self.obstacle: str | None = "starting"
         self._settings = settings
         self._session = session
         self._numbers = numbers
-        self._earlier = earlier
         self._quotes: QuoteSet | None = None
         self._wanted: tuple[tuple[OrderKey, int], ...] = ()
         self._rows: State = np.zeros(MOST_WANTED, WANTED)  # the same, for `plan`
         self._lease_ends_ns = 0
         self._position: Position | None = None
         self._position_recv_ns = 0
-        self._statuses: dict[tuple[str, str], FeedStatus] = {}
+        self._statuses: dict[tuple[str, str], tuple[FeedStatus, int]] = {}  # and when it came, on our clock
         self._pending_book: OutcomeBook | None = None
         self._skipped: set[tuple[OrderKey, str]] = set()
         self._is_refused = False
@@ -84,7 +83,7 @@ class MarketExecutor:
                 self._settings,
                 session=self._session,
                 numbers=self._numbers,
-                earlier=self._earlier.get(period.slug, ()),
+                own_fills=self.own_fills,
                 counts=self.counts,
             )
             book = self._pending_book
@@ -119,20 +118,29 @@ class MarketExecutor:
         self._lease_ends_ns = min(quotes.valid_until_ns, now_ns + self._lease_ns)
 
     def take_position(self, position: Position, now_ns: int) -> None:
-        """Take what the ledger says. It is never younger than its arrival, whatever it claims."""
+        """Take what the ledger says. It is never younger than its arrival, whatever it claims.
+
+        A ledger that knows less than before is another one: it is not followed, until a restart.
+        """
+        if position.sequence < self.own_fills.sequence:
+            self.counts["position_refused", "ledger_went_back"] += 1
+            return
+        self.own_fills.show(position.sequence)
         self._position, self._position_recv_ns = position, min(position.ts_recv_ns, now_ns)
 
-    def take_status(self, status: FeedStatus) -> None:
-        """Take the health of one of this market's book streams."""
+    def take_status(self, status: FeedStatus, now_ns: int) -> None:
+        """Take the health of one of this market's book streams. Its age counts from its arrival at the latest."""
         if status.channel == "OutcomeBook":
-            self._statuses[status.venue, status.subject] = status
+            self._statuses[status.venue, status.subject] = status, min(status.ts_recv_ns, now_ns)
 
-    def confirm(self, fill_id: str, *, is_booked: bool) -> None:
+    def confirm(self, fill_id: str, *, entry: int | None) -> None:
         """The ledger answered. What it refuses it does not know of: nothing more is placed until a restart."""
         self.unconfirmed.pop(fill_id, None)
-        if not is_booked:
+        if entry is None:
             self._is_refused = True
             self.counts["booking", "refused"] += 1
+        else:
+            self.own_fills.confirm(fill_id, entry)
 
     def forget(self) -> None:
         """The clock was set back: nothing has a known age, and the orders belong to another time."""
@@ -197,14 +205,14 @@ class MarketExecutor:
             return "period_refused"
         if orders.book_recv_ns is None or now_ns - orders.book_recv_ns > self._book_ns:
             return "book_missing"
-        if not self._statuses or not all(self._is_live(each, now_ns) for each in self._statuses.values()):
+        if not self._statuses or not all(self._is_live(*each, now_ns) for each in self._statuses.values()):
             return "book_not_live"
         if position is None or position.slug != quotes.slug or now_ns - self._position_recv_ns > self._position_ns:
             return "position_missing"
         return None
 
-    def _is_live(self, status: FeedStatus, now_ns: int) -> bool:
-        return status.state == "LIVE" and now_ns - status.ts_recv_ns <= self._status_ns
+    def _is_live(self, status: FeedStatus, recv_ns: int, now_ns: int) -> bool:
+        return status.state == "LIVE" and now_ns - recv_ns <= self._status_ns
 
     def _send(self, orders: PeriodOrders, *, wanted: int, reason: str, holding: Holding | None, now_ns: int) -> None:
         """Send what makes the orders of a period the first `wanted` rows; nothing is placed without a `holding`."""
@@ -213,7 +221,9 @@ class MarketExecutor:
         limits["least_units"] = to_micro(orders.period.min_size_shares)
         limits["patience_micro"] = self._settings.patience_ticks * orders.tick_micro
         if holding is not None:
-            limits["call_units"], limits["put_units"] = holding.call_units, holding.put_units
+            limits["call_least"], limits["call_most"] = holding.call_least, holding.call_most
+            limits["put_most"] = holding.put_most
+            limits["inventory_least"], limits["inventory_most"] = holding.inventory_least, holding.inventory_most
         count = plan(orders.record, self._work, self._rows, wanted, self._limits, holding is not None, self._steps)
         for kind, number, row, code in self._steps[:count].tolist():
             if kind == CANCEL:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import filelock
-import msgspec
 import sqlalchemy as sql
 
 from shared.requests import BookFill, decode_question, encode_question
@@ -34,14 +33,6 @@ _fills = sql.Table(
 
 class OutboxTakenError(Exception):
     """Another executor writes this outbox."""
-
-
-class OutboxFill(msgspec.Struct, frozen=True):
-    """One fill and what became of it; `detail` says why it was refused."""
-
-    fill: BookFill
-    state: FillState
-    detail: str
 
 
 class Outbox:
@@ -83,27 +74,28 @@ class Outbox:
 
     def waiting(self) -> list[BookFill]:
         """What the ledger has not answered yet, in order."""
-        return [each.fill for each in _read(self._engine, _fills.c.state == "waiting")]
+        return self._read(_fills.c.state == "waiting")
 
-    def since(self, ts_ns: int) -> list[BookFill]:
-        """Fills since then that the ledger has or will get, in order."""
-        return [each.fill for each in _read(self._engine, (_fills.c.ts_ns >= ts_ns) & (_fills.c.state != "refused"))]
+    def booked_since(self, ts_ns: int) -> list[BookFill]:
+        """Fills since then that the ledger has booked, in order."""
+        return self._read((_fills.c.ts_ns >= ts_ns) & (_fills.c.state == "booked"))
 
     def close(self) -> None:
         """Let another executor have it."""
         self._engine.dispose()
         self._lock.release()
 
-
-def read_outbox(path: Path) -> list[OutboxFill]:
-    """Every fill in an outbox, in order, also while an executor writes it. Raises when there is none."""
-    if not path.exists():
-        raise FileNotFoundError(f"no outbox at {path}")
-    engine = _open(path)
-    try:
-        return _read(engine, sql.true())
-    finally:
-        engine.dispose()
+    def _read(self, condition: sql.ColumnElement[bool]) -> list[BookFill]:
+        query = sql.select(_fills.c.question).where(condition).order_by(_fills.c.place)
+        with self._engine.connect() as connection:
+            questions = connection.scalars(query).all()
+        found = []
+        for question in questions:
+            fill = decode_question(question)
+            if not isinstance(fill, BookFill):
+                raise ValueError(f"the outbox holds a {type(fill).__name__}")
+            found.append(fill)
+        return found
 
 
 def _open(path: Path) -> sql.Engine:
@@ -115,16 +107,3 @@ def _open(path: Path) -> sql.Engine:
         connection.execute("PRAGMA synchronous=FULL")
 
     return engine
-
-
-def _read(engine: sql.Engine, condition: sql.ColumnElement[bool]) -> list[OutboxFill]:
-    query = sql.select(_fills.c.question, _fills.c.state, _fills.c.detail).where(condition).order_by(_fills.c.place)
-    with engine.connect() as connection:
-        rows = connection.execute(query).all()
-    found = []
-    for question, state, detail in rows:
-        fill = decode_question(question)
-        if not isinstance(fill, BookFill):
-            raise ValueError(f"the outbox holds a {type(fill).__name__}")
-        found.append(OutboxFill(fill, state, detail))
-    return found

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from services.executor.own_fills import Holding, OwnFills
 from services.executor.settings import ExecutorSettings
 from services.executor.wanted import OrderKey
-from shared.exchange import LEVELS, Exchange, Report, rebate_micro, taker_fee_micro
+from shared.exchange import LEVELS, Exchange, Report
+from shared.fees import rebate_micro, taker_fee_micro
 from shared.kernel import State
 from shared.market import NS_PER_S
 from shared.messages import OpenOrder, OpenOrders, OrderState, OutcomeBook, OutcomeTrade, Period, Position
@@ -31,34 +33,12 @@ class OwnOrder:
     fills: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """Micro-shares held, every fill of ours included."""
-
-    call_units: int
-    put_units: int
-
-    @property
-    def inventory_units(self) -> int:
-        """CALL minus PUT."""
-        return self.call_units - self.put_units
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """Micro-shares of everything that can still fill."""
-
-    call_buys: int
-    call_sells: int
-    put_buys: int
-
-
 class PeriodOrders:
     """The orders of one period on the model of the exchange.
 
     `fills` are the bookings since they were last taken; `rejected` the keys that the venue refused since then. `counts`
-    is the executor's, by (what, reason). `earlier` are bookings of this period by earlier runs, in order. `numbers` are
-    the session's order numbers: none comes twice, also not when a period begins anew because the clock was set back.
+    is the executor's, by (what, reason). `own_fills` are the market's: they outlive a period that begins anew because
+    the clock was set back. `numbers` are the session's order numbers: none comes twice, also not then.
     """
 
     def __init__(
@@ -68,7 +48,7 @@ class PeriodOrders:
         *,
         session: str,
         numbers: Iterator[int],
-        earlier: Iterable[BookFill],
+        own_fills: OwnFills,
         counts: Counter[tuple[str, str]],
     ) -> None:
         self.period = period
@@ -79,7 +59,7 @@ class PeriodOrders:
         self.is_changed = True
         self.book_recv_ns: int | None = None
         self.tick_micro = to_micro(period.tick_size)
-        self.booked = list(earlier)
+        self._own_fills = own_fills
         self._counts = counts
         self._session = session
         self._numbers = numbers
@@ -120,26 +100,9 @@ class PeriodOrders:
             self.is_changed = True
             self._counts["cancel_sent", reason] += 1
 
-    def exposure(self) -> Exposure:
-        """Everything that can still fill: pending, resting, and canceling until the cancel counts."""
-        left: Counter[tuple[str, str]] = Counter()
-        for order in self.live.values():
-            left[order.key.outcome, order.key.side] += order.left_units
-        return Exposure(left["CALL", "buy"], left["CALL", "sell"], left["PUT", "buy"])
-
     def holding(self, position: Position) -> Holding:
-        """What the ledger says, and those of our fills that it does not contain yet.
-
-        The ledger books our fills in order and says how many it has, so the ones after these are missing.
-        """
-        call_units, put_units = to_micro(position.call_shares), to_micro(position.put_shares)
-        for fill in self.booked[position.fills :]:
-            signed = fill.units if fill.side == "buy" else -fill.units
-            if fill.outcome == "CALL":
-                call_units += signed
-            else:
-                put_units += signed
-        return Holding(call_units, put_units)
+        """What the ledger says, and those of our fills that it does not contain yet."""
+        return self._own_fills.holding(position)
 
     # -- the market --------------------------------------------------------------------------------------------------
 
@@ -234,7 +197,7 @@ class PeriodOrders:
             ts_ns=report.ts_ns,
         )
         self.fills.append(fill)
-        self.booked.append(fill)
+        self._own_fills.add(fill)
         self._counts["filled", report.outcome] += 1
         self._counts["filled_units", report.outcome] += units
 

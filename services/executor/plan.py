@@ -65,8 +65,11 @@ LIMITS = np.dtype(
         ("patience_micro", "i8"),
         ("max_position_units", "i8"),
         ("max_imbalance_units", "i8"),
-        ("call_units", "i8"),  # held
-        ("put_units", "i8"),
+        ("call_least", "i8"),  # held, as far as is known: what is unsure counts in the bound that binds sooner
+        ("call_most", "i8"),
+        ("put_most", "i8"),
+        ("inventory_least", "i8"),  # CALL less PUT
+        ("inventory_most", "i8"),
     ],
     align=True,
 )
@@ -171,19 +174,17 @@ def fault_of(
         return OFF_GRID
     if units < limits["least_units"]:
         return BELOW_MINIMUM
-    call_units, put_units = limits["call_units"], limits["put_units"]
-    inventory = call_units - put_units
     if outcome == 0 and side > 0:
-        if call_units + work["call_buys"] + units > limits["max_position_units"]:
+        if limits["call_most"] + work["call_buys"] + units > limits["max_position_units"]:
             return MAX_POSITION
-        if inventory + work["call_buys"] + units > limits["max_imbalance_units"]:
+        if limits["inventory_most"] + work["call_buys"] + units > limits["max_imbalance_units"]:
             return MAX_IMBALANCE
     else:
-        if outcome == 0 and work["call_sells"] + units > call_units:
+        if outcome == 0 and work["call_sells"] + units > limits["call_least"]:
             return NOT_HELD
-        if outcome == 1 and put_units + work["put_buys"] + units > limits["max_position_units"]:
+        if outcome == 1 and limits["put_most"] + work["put_buys"] + units > limits["max_position_units"]:
             return MAX_POSITION
-        if work["put_buys"] + work["call_sells"] + units - inventory > limits["max_imbalance_units"]:
+        if work["put_buys"] + work["call_sells"] + units - limits["inventory_least"] > limits["max_imbalance_units"]:
             return MAX_IMBALANCE
     placed = 0
     for j in range(live):

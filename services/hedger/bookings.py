@@ -28,12 +28,16 @@ LAST_NS = 2**63 - 1
 
 
 class Verdict(NamedTuple):
-    """What became of a booking. `name` is the reason of a refusal; `is_known`: it stood in the ledger before."""
+    """What became of a booking. `name` is the reason of a refusal; `is_known`: it stood in the ledger before.
+
+    `entry` is the ledger entry that it is; 0: none.
+    """
 
     status: Status = "ok"
     name: str = ""
     detail: str = ""
     is_known: bool = False
+    entry: int = 0
 
 
 def booking_id(booking: Booking) -> str:
@@ -166,22 +170,25 @@ class Batch:
             return _refuse("outcome_differs", f"the venue settled {booking.slug} as {official}, not {booking.outcome}")
         if known is not None:
             is_same = (known.kind, known.slug, known.ts_ns) == ("settlement", booking.slug, booking.ts_ns)
-            return Verdict(is_known=known.sequence <= self._first_sequence) if is_same else _reused(known)
+            return self._found(known) if is_same else _reused(known)
         if account.outcome is not None:
             before = self._saved.get(booking.slug, account)
             return Verdict(is_known=before is not None and before.outcome is not None)
         if self._now_ns < account.end_ns:
             return _refuse("running", f"{booking.slug} is not over yet")
         self._redeem(booking.market, booking.slug, booking.outcome, booking.ts_ns, entry_id=booking.entry_id)
-        return Verdict()
+        return Verdict(entry=self._books.sequence)
 
     def _known(self, entry: Entry) -> Verdict | None:
         known = self._by_id.get(entry.entry_id)
         if known is None:
             return None
         if make.same_booking(known, entry):
-            return Verdict(is_known=known.sequence <= self._first_sequence)
+            return self._found(known)
         return _reused(known)
+
+    def _found(self, known: Entry) -> Verdict:
+        return Verdict(is_known=known.sequence <= self._first_sequence, entry=known.sequence)
 
     def _order_fault(self, entry: Entry) -> Verdict | None:
         filled = 0
@@ -219,7 +226,7 @@ class Batch:
         account = self._books.accounts[entry.slug]
         if account.outcome is not None and (account.call.units or account.put.units):
             self._redeem(entry.market, entry.slug, account.outcome, entry.ts_ns)
-        return Verdict()
+        return Verdict(entry=entry.sequence)
 
     def _redeem(self, market: str, slug: str, outcome: Outcome, ts_ns: int, *, entry_id: str = "") -> None:
         account = self._books.accounts.get(slug) or Account(market, slug)

@@ -129,7 +129,7 @@ class HedgerCore:
             case OutcomeBook():
                 view.take_book(message)
             case OpenOrders():
-                view.take_orders(message)
+                view.take_orders(message, self.now_ns)
                 last = view.published
                 if last is None or last.worst_case_usd != self._position(view).worst_case_usd:
                     self._publish(view)
@@ -141,7 +141,7 @@ class HedgerCore:
 
     def _position(self, view: MarketView) -> Position:
         account = self.books.accounts.get(view.slug) or Account(view.market, view.slug)
-        return view.position(account, self.now_ns)
+        return view.position(account, self.now_ns, sequence=self.books.sequence)
 
     def positions(self) -> tuple[Position, ...]:
         """The current period of each market, then older ones that wait for their outcome, newest first."""
@@ -149,7 +149,8 @@ class HedgerCore:
         shown = {each.slug for each in current}
         waiting = [each for each in self.books.accounts.values() if each.is_open() and each.slug not in shown]
         waiting.sort(key=lambda account: (-account.start_s, account.market))
-        return (*current, *(position_of(each, self.now_ns) for each in waiting))
+        sequence = self.books.sequence
+        return (*current, *(position_of(each, self.now_ns, sequence=sequence) for each in waiting))
 
     def waiting(self) -> list[Account]:
         """Periods that are over and whose outcome is not known, oldest first."""
@@ -311,7 +312,9 @@ class HedgerCore:
                 answer = Answer(status="malformed", detail=question, sequence=self.books.sequence)
             elif isinstance(question, _BOOKINGS):
                 verdict = next(verdicts)
-                answer = Answer(status=verdict.status, detail=verdict.detail, sequence=self.books.sequence)
+                answer = Answer(
+                    status=verdict.status, detail=verdict.detail, sequence=self.books.sequence, entry=verdict.entry
+                )
             else:
                 answer = self._answer(question)
             answers.append(encode_answer(answer))
@@ -376,6 +379,7 @@ class HedgerCore:
             sigma_per_sqrt_s=None if quotes is None else quotes.breakdown.get("sigma"),
             gamma_per_usd=config.inventory_skew_factor,
             resting=view.orders,
+            resting_age_s=view.orders_age_s(now_ns),
             others=others,
             others_without_value=without_value,
         )
@@ -408,7 +412,10 @@ class HedgerCore:
         rows = []
         for account in newest:
             view = views.get(account.slug)
-            position = position_of(account, self.now_ns) if view is None else view.position(account, self.now_ns)
+            if view is None:
+                position = position_of(account, self.now_ns, sequence=sequence)
+            else:
+                position = view.position(account, self.now_ns, sequence=sequence)
             rows.append(pnl_row(account, position))
         return Answer(rows=tuple(rows), sequence=sequence)
 

@@ -67,7 +67,8 @@ class HedgeAnalyzer:
     """Compares what can be done with a position.
 
     `gamma_per_usd` is the risk aversion (0.003 to 0.02 for swings of $50 to $200; 0 looks at expected profit only).
-    Books older than `max_age_s` are not traded on. `round_trip_bps` is what opening and closing a perpetual costs, and
+    Books older than `max_age_s` are not traded on, and orders not heard of for longer are no fact, though they count.
+    `round_trip_bps` is what opening and closing a perpetual costs, and
     `correlation` stands for two different assets.
     """
 
@@ -534,7 +535,7 @@ class _Scene:
         assumed = [book for book in (self.prices.call, self.prices.put) if book is not None and book.has_assumed_sizes]
         found += [f"the sizes in the {each.outcome} book are assumed, and nothing behind them" for each in assumed]
         if self.position.resting:
-            found.append(f"{len(self.position.resting)} resting orders count in every worst case: cancel them first")
+            found.append(self._resting_text())
         without_value = self.prices.others_without_value
         found += [f"{each} is held too and has no fair value now: not netted" for each in without_value]
         if self.prices.others and netting is None:
@@ -545,6 +546,15 @@ class _Scene:
                 f"{netting.net_usd_per_bp:+.2f} to {netting.left_usd_per_bp[chosen]:+.2f} $/bp"
             )
         return tuple(found)
+
+    def _resting_text(self) -> str:
+        count, age_s = len(self.position.resting), self.position.resting_age_s
+        if age_s is None or age_s <= self.analyzer.max_age_s:
+            return f"{count} resting orders count in every worst case: cancel them first"
+        return (
+            f"{count} orders of ours were last heard of {age_s:.0f} s ago and may rest, be filled or be gone: "
+            "they count as filled in every worst case; find out, and cancel what rests"
+        )
 
 
 def answer_hedge(
@@ -563,12 +573,14 @@ def answer_hedge(
     gamma_per_usd: float,
     max_age_s: float = 5.0,
     resting: Sequence[OpenOrder] = (),
+    resting_age_s: float | None = None,
     others: Sequence[OtherPosition] = (),
     others_without_value: Sequence[str] = (),
 ) -> tuple[dict[str, Any], ...]:
     """The rows that answer a `shared.requests.HedgeQuery`; see `HedgeReport.rows`.
 
-    `cost_micro` is what the shares held now cost. Books of another period count as unknown, ages are by `ts_recv_ns`.
+    `cost_micro` is what the shares held now cost, `resting_age_s` how long ago `resting` were said. Books of another
+    period count as unknown, ages are by `ts_recv_ns`.
     `others_without_value` are markets in which something is held that cannot be netted now.
     Raises HedgeError when there is no answer: no fair value, the period is over or refused (its fees may be unknown),
     a crossed book.
@@ -590,6 +602,7 @@ def answer_hedge(
         put_shares=from_micro(put_units),
         cost_usd=from_micro(cost_micro),
         resting=tuple(resting),
+        resting_age_s=resting_age_s,
     )
     prices = HedgePrices(
         fair=fair,

@@ -135,13 +135,11 @@ def _asked(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict[s
     ]
     if idle:
         parser.error(f"--ask-hedger takes all else from the bot: {', '.join(idle)} would do nothing")
-    bus = given.bus
-    if bus is None:
-        from shared.service import load_settings  # imported late: most questions need no bus
-        from shared.settings import ServiceSettings
+    from shared.service import load_settings, open_bus  # imported late: most questions need no bus
+    from shared.settings import ServiceSettings
 
-        bus = load_settings(ServiceSettings).bus
-    answer = ask_hedger(bus=bus, market=given.market)
+    endpoints = open_bus(load_settings(ServiceSettings), given.bus or "")
+    answer = ask_hedger(address=endpoints.hedger, market=given.market)
     if answer.status != "ok":
         raise HedgeError(f"hedger ({answer.status})", answer.detail or "refused", "see its log")
     report = group_rows(answer.rows)

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.hedger.hedge_inputs import HedgeError
 from services.hedger.hedge_parse import parse_object
-from shared.bus import BusTimeoutError, Endpoints, request
+from shared.bus import BusTimeoutError, request
 from shared.requests import Answer, HedgeQuery, decode_answer, encode_question
 
 BOOK_FILES = {"call": "call.json", "put": "put.json"}
@@ -39,10 +39,10 @@ def read_prices(path: Path) -> dict[str, Any]:
     return found
 
 
-def ask_hedger(*, bus: str, market: str) -> Answer:
+def ask_hedger(*, address: str, market: str) -> Answer:
     """The running hedger's answer to `HedgeQuery`. Raises HedgeError when there is none, or an unreadable one."""
     try:
-        raw = request(Endpoints.of(bus).hedger, encode_question(HedgeQuery(market=market)), timeout_s=ANSWER_WITHIN_S)
+        raw = request(address, encode_question(HedgeQuery(market=market)), timeout_s=ANSWER_WITHIN_S)
         return decode_answer(raw)
     except BusTimeoutError as error:
         raise HedgeError("--ask-hedger", str(error), "start mm_bot.py, or name its bus with --bus") from None

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from shared.fees import fee_per_share, rebate_micro, taker_fee_micro
 from shared.messages import OpenOrder, Outcome, Period
 from shared.money import MICRO, product_micro, to_micro
 
@@ -35,9 +36,9 @@ class Fees:
     A taker pays rate x (p (1 - p))^exponent dollars a share, on top of a purchase or out of the proceeds of a sale; a
     maker pays it too unless `is_taker_only`, and is paid back `rebate_rate` of it.
 
-    The curve is symmetric in p and 1 - p, and so are the amounts, to the micro-dollar. (The venue rounds each to five
-    decimals, by a rule it does not state: up to half a thousandth of a cent an order is not known here.) `rate` is in
-    [0, 1) and `exponent` at least 1, so that a better price is always better net of its fee.
+    The curve is symmetric in p and 1 - p, and so are the amounts, to the micro-dollar; they are rounded as the venue
+    rounds each execution, see `shared/fees.py`. `rate` is in [0, 1) and `exponent` at least 1, so that a better price
+    is always better net of its fee.
     """
 
     rate: float
@@ -52,11 +53,11 @@ class Fees:
 
     def per_share_usd(self, price_micro: int) -> float:
         """What a taker pays for one share at this price, not rounded."""
-        return self.rate * math.pow(price_micro * (MICRO - price_micro) / MICRO**2, self.exponent)
+        return fee_per_share(price_micro / MICRO, self.rate, self.exponent)
 
     def taker_micro(self, price_micro: int, units: int) -> int:
-        """What a taker pays for so many micro-shares, to the nearest micro-dollar."""
-        return round(self.per_share_usd(price_micro) * units)
+        """What a taker pays for so many micro-shares."""
+        return taker_fee_micro(price_micro, units, fee_rate=self.rate, fee_exponent=self.exponent)
 
     def maker_micro(self, price_micro: int, units: int) -> int:
         """What a maker pays."""
@@ -64,7 +65,9 @@ class Fees:
 
     def rebate_micro(self, price_micro: int, units: int) -> int:
         """What a maker is paid back; once a day, and only above the venue's minimum."""
-        return round(self.rebate_rate * self.per_share_usd(price_micro) * units)
+        return rebate_micro(
+            price_micro, units, fee_rate=self.rate, fee_exponent=self.exponent, rebate_rate=self.rebate_rate
+        )
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class HedgePosition:
     """What is held, and what it cost: average prices a share, or `cost_usd` of everything (fees paid may be in it).
 
     Without either nothing can be said about profit or the worst case, so it is refused. `resting` are orders of ours
-    that can still fill: they count in every worst case.
+    that can still fill: they count in every worst case, however long ago (`resting_age_s`, None: now) that was known.
     """
 
     call_shares: float = 0.0
@@ -146,6 +149,7 @@ class HedgePosition:
     put_average_price: float | None = None
     cost_usd: float | None = None
     resting: tuple[OpenOrder, ...] = ()
+    resting_age_s: float | None = None
 
     def __post_init__(self) -> None:
         has_average = self.call_average_price is not None or self.put_average_price is not None
@@ -153,6 +157,7 @@ class HedgePosition:
             raise HedgeError("position.cost_usd", "given beside average prices", "give one of them")
         if self.cost_usd is not None:
             _finite("position.cost_usd", self.cost_usd, least=-math.inf)
+        _finite("position.resting_age_s", self.resting_age_s)
         for order in self.resting:
             _price_micro(f"resting {order.side} {order.outcome}", order.price)
             _finite(f"resting {order.side} {order.outcome}: shares", order.left)

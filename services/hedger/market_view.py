@@ -1,4 +1,9 @@
-"""What the bus says of one market's current period: rules, fair value, books, open orders; and the position in it."""
+"""What the bus says of one market's current period: rules, fair value, books, open orders; and the position in it.
+
+Open orders have no age limit here: when whoever placed them falls silent, they may rest, be filled or be gone, and only
+counting them all as filled is safe. So they stay in the worst case until the period changes or somebody says otherwise,
+and `orders_age_s` tells how long ago they were a fact.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +29,7 @@ class MarketView:
     def _enter(self, slug: str) -> None:
         self.slug = slug
         self.orders: tuple[OpenOrder, ...] = ()
+        self._orders_recv_ns = 0
         self.period: Period | None = None
         self._quotes: QuoteSet | None = None
         self._books: dict[str, OutcomeBook] = {}
@@ -46,13 +52,18 @@ class MarketView:
         if book.slug == self.slug:
             self._books[book.outcome] = book
 
-    def take_orders(self, open_orders: OpenOrders) -> None:
-        """Our orders that can still fill."""
+    def take_orders(self, open_orders: OpenOrders, now_ns: int) -> None:
+        """Our orders that can still fill; said again each second. They are never younger than their arrival."""
         if open_orders.slug == self.slug:
             self.orders = open_orders.orders
+            self._orders_recv_ns = min(open_orders.ts_recv_ns, now_ns)
 
-    def position(self, account: Account, now_ns: int) -> Position:
-        """The position in the current period as it stands now."""
+    def orders_age_s(self, now_ns: int) -> float:
+        """Seconds since the open orders were said; without any, that says nothing."""
+        return max(0, now_ns - self._orders_recv_ns) / NS_PER_S
+
+    def position(self, account: Account, now_ns: int, *, sequence: int) -> Position:
+        """The position in the current period as it stands now; `sequence` is the last entry in the account's ledger."""
         quotes, period = self.quotes(now_ns), self.period
         fair_value = None if quotes is None else quotes.fair_value
         liquidation = None
@@ -64,7 +75,9 @@ class MarketView:
                 fee_rate=period.fee_rate,
                 fee_exponent=period.fee_exponent,
             )
-        return position_of(account, now_ns, orders=self.orders, fair_value=fair_value, liquidation=liquidation)
+        return position_of(
+            account, now_ns, sequence=sequence, orders=self.orders, fair_value=fair_value, liquidation=liquidation
+        )
 
     def quotes(self, now_ns: int) -> QuoteSet | None:
         """The last quotes, while their lease lasts."""
@@ -93,8 +106,8 @@ class MarketView:
 
 
 def position_of(
-    account: Account, now_ns: int, *, orders: tuple[OpenOrder, ...] = (), fair_value: float | None = None,
-    liquidation: float | None = None,
+    account: Account, now_ns: int, *, sequence: int, orders: tuple[OpenOrder, ...] = (),
+    fair_value: float | None = None, liquidation: float | None = None,
 ) -> Position:  # fmt: skip
     """An account as a message."""
     is_flat = account.call.units == 0 and account.put.units == 0
@@ -121,4 +134,5 @@ def position_of(
         rebates_usd=from_micro(account.rebates_micro),
         worst_case_usd=from_micro(worst_micro),
         fills=account.fills,
+        sequence=sequence,
     )

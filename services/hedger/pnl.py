@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from services.hedger.accounts import Account, settles_at
+from shared.fees import taker_fee_micro
 from shared.messages import OpenOrder, Outcome, OutcomeBook
 from shared.money import from_micro, product_micro, to_micro
-
-
-def taker_fee_usd(*, price: float, shares: float, fee_rate: float, fee_exponent: float) -> float:
-    """shares x rate x (p (1 - p)) ^ exponent, in dollars."""
-    return shares * fee_rate * float((price * (1.0 - price)) ** fee_exponent)
 
 
 def sale_usd(bids: Iterable[tuple[float, float]], *, shares: float, fee_rate: float, fee_exponent: float) -> float:
@@ -24,8 +20,8 @@ def sale_usd(bids: Iterable[tuple[float, float]], *, shares: float, fee_rate: fl
         sold = min(size, shares)
         if sold <= 0.0:
             break
-        paid_usd += sold * price
-        paid_usd -= taker_fee_usd(price=price, shares=sold, fee_rate=fee_rate, fee_exponent=fee_exponent)
+        fee_micro = taker_fee_micro(to_micro(price), to_micro(sold), fee_rate=fee_rate, fee_exponent=fee_exponent)
+        paid_usd += sold * price - from_micro(fee_micro)
         shares -= sold
     return paid_usd
 

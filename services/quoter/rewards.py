@@ -1,4 +1,4 @@
-"""What the venue charges takers and pays makers: fee, rebate, liquidity rewards (compiled, pure).
+"""What the venue charges takers and pays makers: the fee of `shared/fees.py`, rebate, liquidity rewards (compiled).
 
 Source: `reference/quant.md` 0.5 and 10; numbers: `../shared/vectors/fees_hedging.json`.
 """
@@ -8,20 +8,14 @@ from __future__ import annotations
 import math
 
 from services.quoter.ladder import ON_TICK
+from shared.fees import fee_per_share
 from shared.kernel import kernel
 
 ONE_SIDED_DIVISOR = 3.0  # what quoting one side only divides the score by, where the venue allows it at all
 _EXACT = 1e-9  # dollars: 0.10 is 0.40 from 0.50
 _ONE_SIDED_REACH = 0.40  # of the mid from 0.50
 
-
-@kernel
-def taker_fee(price: float, rate: float, exponent: float) -> float:
-    """Dollars a share that a taker pays: rate (p (1 - p))^exponent; 0 for a price outside (0, 1)."""
-    if price <= 0.0 or price >= 1.0:
-        return 0.0
-    variance = price * (1.0 - price)
-    return rate * (variance if exponent == 1.0 else variance**exponent)
+taker_fee = kernel(fee_per_share)
 
 
 @kernel

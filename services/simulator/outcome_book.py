@@ -99,6 +99,13 @@ class OutcomeBook:
         side = self._bids if is_bid else self._asks
         return [(abs(key), size) for key, size in zip(side.keys, side.sizes, strict=True)]
 
+    def best_first(self, depth: int | None = None, *, is_bid: bool) -> tuple[list[int], list[int]]:
+        """Up mills and micro-shares of the best levels of a side (None: of all), best first."""
+        side = self._bids if is_bid else self._asks
+        end = None if depth is None else -depth - 1
+        keys, sizes = side.keys[:end:-1], side.sizes[:end:-1]
+        return (keys if is_bid else [-key for key in keys]), sizes
+
     def level_count(self, *, is_bid: bool) -> int:
         return len((self._bids if is_bid else self._asks).keys)
 

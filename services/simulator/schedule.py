@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 Act = Callable[[int], None]  # called with its Unix ms
 
 
-@dataclass(order=True)
-class _Due:
+class _Due(NamedTuple):
     ts_ms: int
-    order: int
-    act: Act = field(compare=False)
+    order: int  # no two are equal, so acts are never compared
+    act: Act
 
 
 class Schedule:

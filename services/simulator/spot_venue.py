@@ -153,7 +153,8 @@ class Coinbase(SpotVenue):
             ):
                 kind: Side = "buy" if side == "buy" else "sell"
                 gone = [ticks for ticks in levels if (ticks - best) * sign > 0]
-                surplus = sorted(levels, reverse=sign < 0)[: max(0, len(levels) - len(gone) - params.COINBASE_LEVELS)]
+                count = max(0, len(levels) - len(gone) - params.COINBASE_LEVELS)
+                surplus = sorted(levels, reverse=sign < 0)[:count] if count else []
                 for ticks in dict.fromkeys((*gone, *surplus)):
                     if ticks != best:
                         del levels[ticks]

@@ -14,7 +14,7 @@ from shared.config import MMConfig
 from shared.exchange import QueueName
 from shared.market import Series
 from shared.messages import AnyMessage
-from shared.requests import BookFill, encode_question
+from shared.requests import BookFill, decode_answer, encode_question
 from shared.wiring import PART, subscriptions
 
 
@@ -56,7 +56,7 @@ class LivePaper:
         while fills := self.executor.take_fills():
             for fill in fills:
                 self.fills.append(LiveFill(self.executor.now_ns, fill))
-                self.hedger.answer(encode_question(fill))
-                self.executor.confirm(fill.fill_id, is_booked=True)
+                answer = decode_answer(self.hedger.answer(encode_question(fill)))
+                self.executor.confirm(fill.fill_id, entry=answer.entry if answer.status == "ok" else None)
             for message in self.hedger.take_messages():
                 self.session.publish(message)

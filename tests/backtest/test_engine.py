@@ -138,6 +138,17 @@ def test_nothing_rests_before_it_arrives_and_latency_costs_fills(config: MMConfi
     assert told(slow) != told(engine.run(tapes, config))
 
 
+def test_requoting_less_often_quotes_later_and_still_answers_a_fill(config: MMConfig, tapes: Sequence[Tape]) -> None:
+    slow = engine.run(tapes, config, RunOptions(requote_s=1.0, keeps_quotes=True))
+    every = engine.run(tapes, config, RunOptions(keeps_quotes=True))
+    assert 0 < len(slow.quotes) < len(every.quotes) / 2
+    filled = set(slow.fills["known_ns"].tolist())
+    for place in range(len(tapes)):
+        times = slow.quotes["ts_ns"][slow.quotes["period"] == place]
+        hurried = times[1:][np.diff(times) < 1_000_000_000]
+        assert set(hurried.tolist()) <= filled
+
+
 def test_an_unknown_outcome_counts_shares_at_the_last_mid(config: MMConfig, heard: list[AnyMessage]) -> None:
     run = engine.run(tapes_of(heard, config, [MARKET], {}), config)
     row = run.periods[0]
@@ -178,6 +189,7 @@ def test_a_baseline_trades_in_the_same_exchange(config: MMConfig, tapes: Sequenc
         (RunOptions(queue="hopeful"), "queue model 'hopeful'"),  # type: ignore[arg-type]
         (RunOptions(strategy="magic"), "strategy 'magic'"),
         (RunOptions(order=LatencyModel(-1.0)), "latency of -1.0 s"),
+        (RunOptions(requote_s=-1.0), "-1.0 s between two requotes"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(

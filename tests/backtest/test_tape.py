@@ -85,11 +85,14 @@ def test_books_and_trades_are_on_the_tape_as_the_venue_stamped_them() -> None:
     books = [each for each in heard if isinstance(each, OutcomeBook) and each.outcome == "CALL"]
     trades = [each for each in heard if isinstance(each, OutcomeTrade) and each.ts_recv_ns >= begun_ns]
     last, row = books[-1], tape.books[-1]
-    first, bids, asks = int(row["first"]), int(row["bids"]), int(row["asks"])
     assert (row["at_ns"], row["tick_micro"]) == (last.ts_event_ns, to_micro(last.tick_size))
-    assert tuple(tape.level_ticks[first : first + bids]) == last.bid_ticks
-    assert tuple(tape.level_ticks[first + bids : first + bids + asks]) == last.ask_ticks
-    assert (tape.level_units[first : first + bids] == np.array(last.bid_sizes) * 1e6).all()
+    standing: dict[int, float] = {}
+    for price, units in zip(tape.change_micro.tolist(), tape.change_units.tolist(), strict=True):
+        standing[price] = units
+    bids = {price: units for price, units in standing.items() if price > 0 and units > 0.0}
+    asks = {-price: units for price, units in standing.items() if price < 0 and units > 0.0}
+    assert bids == {10_000 * tick: 1e6 * size for tick, size in zip(last.bid_ticks, last.bid_sizes, strict=True)}
+    assert asks == {10_000 * tick: 1e6 * size for tick, size in zip(last.ask_ticks, last.ask_sizes, strict=True)}
     assert tape.trades["ts_ns"].tolist() == [each.ts_event_ns for each in trades]
     assert (tape.trades["units"] == 20_000_000).all()
     kinds = tape.steps["kind"]

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from bot import exit_codes
-from bot.cli import BotSettings, ExplainRequest, Options, parse
+from bot.cli import BotSettings, ExplainRequest, KeysRequest, Options, parse
 from shared.config import PRESETS
 from shared.settings import ServiceSettings
 
@@ -137,3 +137,21 @@ def test_the_help_names_every_flag_file_and_exit_code(capsys: pytest.CaptureFixt
         *exit_codes.MEANINGS.values(),
     ):
         assert name in text
+
+
+def test_keys_are_made_for_one_client_or_for_those_that_are_named() -> None:
+    assert options().keys is None
+    assert options("--generate-keys", "keys").keys == KeysRequest(Path("keys"), ("client",))
+    given = options("--generate-keys", "keys", "--clients", "feeds,host-2,feeds")
+    assert given.keys == KeysRequest(Path("keys"), ("feeds", "host-2"))
+
+
+@pytest.mark.parametrize("names", ["server", "", "a,,b", "../feeds", "Feeds", "a b", "-a"])
+def test_a_clients_name_is_a_plain_folder_name_and_not_the_servers(
+    names: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "lower-case letters" in complaint(capsys, "--generate-keys", "keys", f"--clients={names}")
+
+
+def test_clients_without_keys_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "goes with --generate-keys DIR" in complaint(capsys, "--clients", "feeds")

@@ -21,12 +21,12 @@ from shared.bus import (
     Publisher,
     Responder,
     Subscriber,
-    publish_raw,
     request,
 )
 from shared.core import Delivery, Event, Gap
 from shared.messages import SCHEMA_VERSION, Envelope, OutcomeTrade, SpotQuote, SpotTrade
 from tests.builders import build
+from tests.shared.raw_frames import publish_raw
 
 ROOT = Path(__file__).parents[2]
 

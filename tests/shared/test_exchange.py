@@ -18,8 +18,6 @@ from shared.exchange import (
     Exchange,
     QueueName,
     Report,
-    rebate_micro,
-    taker_fee_micro,
 )
 from shared.messages import Aggressor, Outcome, TradeSide
 
@@ -285,8 +283,55 @@ def test_the_first_cancel_counts_and_an_unknown_order_has_none() -> None:
     exchange = resting()
     assert exchange.cancel(1, SECOND)
     assert exchange.cancel(1, 5 * SECOND)
-    assert [(each.kind, each.ts_ns) for each in exchange.advance(SECOND)] == [("canceled", SECOND)]
+    assert exchange.advance(SECOND + PRINT_LAG_NS - 1) == []
+    assert [(each.kind, each.ts_ns) for each in exchange.advance(SECOND + PRINT_LAG_NS)] == [("canceled", SECOND)]
     assert not exchange.cancel(1, SECOND)
+
+
+@pytest.mark.parametrize(("matched_before_ms", "shares"), [(1, 10.0), (0, 0.0), (-1, 0.0)])
+def test_a_cancel_does_not_beat_a_trade_that_matched_before_it_and_is_heard_of_after_it(
+    matched_before_ms: int, shares: float
+) -> None:
+    exchange = resting("optimistic")
+    cancel_ns = 2 * SECOND
+    exchange.cancel(1, cancel_ns)
+    stamp_ns = cancel_ns - matched_before_ms * MS + PRINT_LAG_NS
+    assert show(exchange, cancel_ns + 40 * MS, {50: 10.0}, {60: 1.0}) == []  # the book runs ahead of the tape
+    assert filled(print_trade(exchange, stamp_ns, 50, 10)) == shares
+
+
+def test_a_canceled_order_that_may_still_fill_is_still_ours() -> None:
+    exchange = resting("pessimistic")
+    exchange.cancel(1, SECOND)
+    exchange.advance(SECOND + PRINT_LAG_NS - 1)
+    assert ahead_shares(exchange) == 100.0
+    assert send(exchange, 2, 50, side="sell") == "self_cross"
+    exchange.advance(SECOND + PRINT_LAG_NS)
+    assert exchange.ahead_units(1) is None
+    assert send(exchange, 2, 50, side="sell") is None
+
+
+def test_a_canceled_order_takes_no_share_of_a_trade_after_its_cancel_from_the_one_behind_it() -> None:
+    exchange = resting("optimistic")
+    send(exchange, 2, 50, arrives_ns=SECOND)
+    exchange.advance(SECOND)
+    exchange.cancel(1, 2 * SECOND)
+    reports = print_trade(exchange, 2 * SECOND + PRINT_LAG_NS - 1, 50, 4)
+    assert [(each.order_id, each.units // SHARE) for each in reports] == [(1, 4)]
+    reports = print_trade(exchange, 2 * SECOND + PRINT_LAG_NS, 50, 4)
+    assert [(each.order_id, each.units // SHARE) for each in reports] == [(2, 4)]
+
+
+def test_what_arrives_while_a_canceled_order_may_still_fill_is_reported_first() -> None:
+    exchange = resting("optimistic")
+    exchange.cancel(1, SECOND)
+    send(exchange, 2, 50, arrives_ns=SECOND + 10 * MS)
+    send(exchange, 3, 51, arrives_ns=SECOND + PRINT_LAG_NS + 1)
+    assert [(each.kind, each.order_id, each.ts_ns) for each in exchange.advance(9 * SECOND)] == [
+        ("rests", 2, SECOND + 10 * MS),
+        ("canceled", 1, SECOND),
+        ("rests", 3, SECOND + PRINT_LAG_NS + 1),
+    ]
 
 
 def test_the_cancel_of_a_pending_order_arrives_after_it() -> None:
@@ -432,27 +477,6 @@ def test_takers_who_empty_the_book_at_once_are_all_reported() -> None:
     reports = exchange.advance(SECOND)
     assert filled(reports) == LEVELS
     assert len(reports) == LEVELS + ORDERS  # all but the last part a level, and the last leaves a rest
-
-
-@pytest.mark.parametrize(
-    ("cents", "shares", "rate", "exponent", "fee"),
-    [
-        (50, 100, 0.07, 1.0, 1_750_000),
-        (1, 100, 0.07, 1.0, 69_300),
-        (40, 100, 0.07, 1.0, 1_680_000),
-        (60, 100, 0.07, 1.0, 1_680_000),
-        (50, 100, 0.25, 2.0, 1_562_500),
-    ],
-)
-def test_the_takers_fee_is_the_schedules(cents: int, shares: int, rate: float, exponent: float, fee: int) -> None:
-    assert taker_fee_micro(cents * CENT, shares * SHARE, fee_rate=rate, fee_exponent=exponent) == fee
-
-
-def test_fees_are_rounded_to_the_venues_step_and_rebates_are_exact() -> None:
-    assert taker_fee_micro(500_000, 123_457, fee_rate=0.07, fee_exponent=1.0) == 2_160
-    assert taker_fee_micro(500_000, 100, fee_rate=0.07, fee_exponent=1.0) == 0
-    rebate = rebate_micro(500_000, 123_457, fee_rate=0.07, fee_exponent=1.0, rebate_rate=0.2)
-    assert rebate == 432
 
 
 # -- what must hold whatever happens ---------------------------------------------------------------------------------
@@ -602,6 +626,23 @@ def test_no_order_fills_beyond_its_size_before_its_arrival_or_after_its_cancel(
         cancel_ns = lived.cancels.get(fill.order_id)
         if cancel_ns is not None:
             assert fill.ts_ns - PRINT_LAG_NS < max(cancel_ns, order.arrives_ns)
+
+
+@settings(deadline=None, max_examples=300)
+@given(steps=STEPS)
+def test_whoever_is_first_in_line_gets_every_trade_from_his_arrival_to_his_cancel(steps: list[Step]) -> None:
+    lived = live(steps, "optimistic", most=1)
+    if not any(each.kind == "rests" for reports in lived.reports for each in reports):
+        assert fills_of(lived) == []
+        return
+    order, left, expected = lived.sent[0], lived.sent[0].units, []
+    cancel_ns = max(lived.cancels.get(0, 2**62), order.arrives_ns)
+    for stamp_ns, taker, micro, units in lived.trades:
+        is_reached = taker == -order.side and (order.micro - micro) * order.side >= 0
+        if is_reached and order.arrives_ns <= stamp_ns - PRINT_LAG_NS < cancel_ns and left > 0:
+            expected.append((stamp_ns, min(units, left)))
+            left -= min(units, left)
+    assert [(each.ts_ns, each.units) for each in fills_of(lived)] == expected
 
 
 @settings(deadline=None, max_examples=300)

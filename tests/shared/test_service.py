@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.bus import Endpoints, Publisher, Subscriber, publish_raw
+from shared.bus import Endpoints, Publisher, Subscriber
 from shared.core import Delivery
 from shared.messages import Heartbeat, Period, Position
 from tests.builders import build
 from tests.processes import ROOT, running, start, wait_for_line
+from tests.shared.raw_frames import publish_raw
 
 
 @pytest.fixture
@@ -111,3 +113,33 @@ run("hedger", lambda runtime: Broken())
         )
     assert done.returncode == 1
     assert "our own invariant broke" in done.stderr
+
+
+def test_who_stops_says_farewell_and_whoever_comes_later_knows_it(bus: str) -> None:
+    with running("services.broker", bus=bus) as broker:
+        wait_for_line(broker, '"started"')
+        subscriber = Subscriber(Endpoints.of(bus), ["Heartbeat.regime."])
+        subscriber.join(20)
+        with running("services.analyzers", "regime", bus=bus) as analyzer:
+            beat = wait_for(subscriber, Heartbeat)
+            assert isinstance(beat, Heartbeat)
+            assert beat.markets == ("btc-15m",)
+            assert beat.instance == f"regime-{socket.gethostname()}-{analyzer.pid}"  # containers share process ids
+        while beat.markets:
+            beat = wait_for(subscriber, Heartbeat)
+            assert isinstance(beat, Heartbeat)
+        late = Subscriber(Endpoints.of(bus), ["Heartbeat.regime."])
+        assert [each.message.markets for each in late.join(20) if isinstance(each, Delivery)] == [()]  # type: ignore[union-attr]
+        subscriber.close()
+        late.close()
+
+
+def test_an_analyzer_says_how_many_markets_it_owns(bus: str) -> None:
+    variables = {"MM_MARKETS": "btc-15m,eth-15m,sol-15m"}
+    with running("services.broker", bus=bus) as broker:
+        wait_for_line(broker, '"started"')
+        with running("services.analyzers", "flow", bus=bus, variables=variables) as analyzer:
+            port = json.loads(wait_for_line(analyzer, '"started"'))["metrics_port"]
+            wait_for_line(analyzer, "joined the bus")
+            while 'analyzer_owned_markets{kind="flow"} 3.0' not in (page := scrape(port)):
+                assert 'analyzer_owned_markets{kind="flow"} 0.0' in page  # its first timer has not come

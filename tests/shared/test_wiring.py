@@ -42,6 +42,11 @@ def test_an_analyzer_reads_checkpoints_of_its_own_kind_only() -> None:
     assert wanted == ["Checkpoint.btc-15m.flow\0", "Checkpoint.eth-5m.flow\0"]
 
 
+def test_an_analyzer_hears_the_heartbeats_of_its_own_kind_and_the_sink_all() -> None:
+    heard = {name: [each for each in subscriptions(PART[name], SERIES) if "Heartbeat" in each] for name in PART}
+    assert (heard["flow"], heard["sink"]) == (["Heartbeat.flow."], ["Heartbeat."])
+
+
 def test_a_part_subscribes_only_to_its_series() -> None:
     quoter = subscriptions(PART["quoter"], SERIES)
     assert "OutcomeBook.btc-15m." in quoter

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from services.executor.outbox_io import OUTBOX_FILE, read_outbox
+from services.executor.outbox_io import OUTBOX_FILE
 from services.hedger.accounts import Books
 from services.hedger.entries import Entry, movements
 from services.hedger.ledger_io import open_ledger
@@ -30,6 +30,7 @@ from shared.money import MICRO, from_micro, product_micro
 from shared.requests import BookFill, PositionQuery, decode_answer, encode_question
 from tests.builders import NS, build
 from tests.processes import start, wait_for_line
+from tests.services.executor.outbox import read_outbox
 from tests.services.executor.scene import BOOK_STREAMS, MARKET, ask, bid
 
 PARTS = ("broker", "hedger", "executor")
@@ -203,7 +204,8 @@ def test_the_ledger_is_the_outbox_exactly_whoever_is_killed(tmp_path: Path) -> N
     assert account.cash_micro == account.realized_micro - account.call.cost_micro - account.put.cost_micro
     moved = [each for entry in entries for each in movements(entry)]
     assert {sum(column) for column in zip(*(each[1:] for each in moved), strict=True)} == {0}
-    replayed = position_of(account, said.ts_recv_ns)
+    assert said.sequence == books.sequence
+    replayed = position_of(account, said.ts_recv_ns, sequence=books.sequence)
     for name in ("slug", "call_shares", "put_shares", "realized_pnl_usd", "fees_usd", "rebates_usd", "fills"):
         assert getattr(said, name) == getattr(replayed, name), name
     assert said.fills == len(record)

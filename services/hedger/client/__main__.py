@@ -9,12 +9,13 @@ import argparse
 import shlex
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
 from services.hedger.client.tables import table_of
-from shared.bus import BusTimeoutError, Endpoints, close_everything, request
+from shared.bus import BusTimeoutError, close_everything, request
 from shared.market import NS_PER_S, parse_slug
 from shared.money import to_micro
 from shared.requests import (
@@ -34,14 +35,23 @@ from shared.service import load_settings
 from shared.settings import ServiceSettings
 
 PIPE_COLUMNS = 200  # where no terminal says how wide it is
+BOT_FILE = "mm_bot.json"  # what a running bot leaves in its output folder
 EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_SILENT = 0, 1, 2, 3
+
+
+class _Bot(msgspec.Struct, frozen=True):
+    """Of the bot's file, where its bus is."""
+
+    bus: str
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m services.hedger.client", description="Ask the hedger.")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the answer as JSON")
-    common.add_argument("--bus", metavar="ADDRESS", help="the bus; default: MM_BUS")
+    where = common.add_mutually_exclusive_group()
+    where.add_argument("--out", metavar="DIR", type=Path, help="the output folder of a running bot, to find its bus")
+    where.add_argument("--bus", metavar="ADDRESS", help="the bus; default: MM_BUS")
     common.add_argument("--timeout-s", type=float, default=5.0, help="how long to ask, three tries in all (default 5)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
@@ -76,6 +86,18 @@ def _parser() -> argparse.ArgumentParser:
     settle.add_argument("--outcome", required=True, choices=("CALL", "PUT"), help="what paid a dollar")
     settle.add_argument("--entry-id", help="unique forever; default: made of the slug")
     return parser
+
+
+def _bus(chosen: argparse.Namespace) -> str:
+    """The address of the bus. Raises ValueError when no bot runs on the folder."""
+    if chosen.out is None:
+        return chosen.bus or load_settings(ServiceSettings).bus
+    try:
+        return msgspec.json.decode((chosen.out / BOT_FILE).read_bytes(), type=_Bot).bus
+    except OSError as error:
+        raise ValueError(f"no bot runs on {chosen.out}: {BOT_FILE}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{chosen.out / BOT_FILE} is no file of a bot: {error}") from error
 
 
 def _question(chosen: argparse.Namespace) -> Question:
@@ -125,7 +147,7 @@ def _show(answer: Answer, chosen: argparse.Namespace) -> int:
         print(f"{answer.status}: {answer.detail}", file=sys.stderr)
     elif chosen.command.startswith("book-"):
         booked = chosen.fill_id if chosen.command == "book-fill" else f"{chosen.slug} as {chosen.outcome}"
-        print(f"booked: {booked} (ledger entry {answer.sequence} or before)")
+        print(f"booked: {booked} ({f'ledger entry {answer.entry}' if answer.entry else 'it stood already'})")
     else:
         console = Console()
         if not console.is_terminal:
@@ -143,7 +165,7 @@ def main() -> int:
     except (ValueError, ArithmeticError) as error:
         parser.error(f"an amount is no number, or a slug no period: {error}")
     try:
-        endpoints = Endpoints.of(chosen.bus or load_settings(ServiceSettings).bus)
+        endpoints = load_settings(ServiceSettings).endpoints(_bus(chosen))
     except ValueError as error:
         parser.error(str(error))
     try:

@@ -11,7 +11,6 @@ from services.analyzers.fill_curve import (
     STATE,
     Config,
     advance,
-    decay_error,
     decay_per_usd,
     observe_book,
     observe_trade,
@@ -71,6 +70,11 @@ def simulated(seed: int, *, k: float, per_s: float, seconds: float, spreads: tup
             observe_trade(state, CONFIG, ns(at_s), ns(at_s), 0.5 + sign * depth, sign, 0.5, half)
     advance(state, CONFIG, ns(float(seconds)))
     return state
+
+
+def decay_error(mean_excess: float, tick_size: float, sweeps: float) -> float:
+    """Standard error of k from n sweeps: 1 / sqrt(n m (m + tick)) for a mean excess m; k / sqrt(n) without a grid."""
+    return 1.0 / math.sqrt(sweeps * mean_excess * (mean_excess + tick_size))
 
 
 def test_the_fit_agrees_with_the_reference() -> None:

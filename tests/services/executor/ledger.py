@@ -42,4 +42,7 @@ class FakeLedger:
         if verdict is None:
             self._stopping.wait(0.3)  # longer than the courier of the test waits for an answer
             return b""
-        return encode_answer(Answer(status=verdict, detail="" if verdict == "ok" else "as told"))
+        if verdict != "ok":
+            return encode_answer(Answer(status=verdict, detail="as told"))
+        entry = [each.fill_id for each in self.booked].index(fill.fill_id) + 1
+        return encode_answer(Answer(sequence=len(self.booked), entry=entry))

@@ -63,7 +63,7 @@ class Scene:
         self.book: dict[str, Any] = {}
         self.heard: list[OpenOrders] = []
         self.fills: list[BookFill] = []
-        self.confirms = True
+        self.confirms = True  # at once, and the ledger's only entries are our fills
         self._layers: tuple[Layer, ...] | None = None
         self._numbers = itertools.count(1)
         self.core.update(Timer(self.now_ns))
@@ -90,7 +90,7 @@ class Scene:
         for fill in self.core.take_fills():
             self.fills.append(fill)
             if self.confirms:
-                self.core.confirm(fill.fill_id, is_booked=True)
+                self.core.confirm(fill.fill_id, entry=len(self.fills))
 
     def refresh(self) -> None:
         """Everything that must be fresh, said again."""

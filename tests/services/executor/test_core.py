@@ -62,12 +62,18 @@ def test_fills_are_handed_out_once_and_in_order() -> None:
 
 
 def test_fills_of_an_earlier_run_count_until_the_ledger_shows_them() -> None:
-    earlier = tuple(fill_of(number, units=100_000_000) for number in range(5))
-    scene = Scene(earlier=earlier)
+    earlier = [fill_of(number, units=100_000_000) for number in range(5)]
+    scene = Scene()
+    scene.core.await_confirmation(earlier)
+    for number, each in enumerate(earlier):
+        scene.core.confirm(each.fill_id, entry=10 + number)
     scene.quote(bid(48))
     assert scene.standing() == []
     assert scene.count("skipped", "max_inventory_imbalance") == 1
-    scene.position = {"call_shares": 400.0, "fills": 5}
+    scene.position = {"call_shares": 400.0, "sequence": 13}  # the last one is missing
+    scene.refresh()
+    assert scene.standing() == []
+    scene.position = {"call_shares": 400.0, "sequence": 14}
     scene.refresh()
     assert len(scene.standing()) == 1
 
@@ -78,9 +84,9 @@ def test_nothing_is_placed_while_an_earlier_fill_waits_for_the_ledger() -> None:
     scene.market.unconfirmed["f1"] = 0
     scene.quote(bid(48))
     assert (scene.orders(), scene.market.obstacle) == ([], "hedger_unreachable")
-    scene.core.confirm("f1", is_booked=True)
-    scene.core.confirm("f1", is_booked=True)
-    scene.core.confirm("unheard of", is_booked=True)
+    scene.core.confirm("f1", entry=1)
+    scene.core.confirm("f1", entry=1)
+    scene.core.confirm("unheard of", entry=2)
     scene.wait(0.1)
     assert len(scene.orders()) == 1
 
@@ -122,8 +128,8 @@ class Journal:
     def update(self, event: Event) -> Sequence[AnyMessage]:
         fills = self._executor.take_fills()
         for fill in fills:
-            self._executor.confirm(fill.fill_id, is_booked=True)
-        self.fills += fills
+            self.fills.append(fill)
+            self._executor.confirm(fill.fill_id, entry=len(self.fills))
         if not isinstance(event, Timer) or (not fills and event.ts_ns < self._next_ns):
             return ()
         self._next_ns = event.ts_ns + NS_PER_S // 2
@@ -147,7 +153,7 @@ class Journal:
     def _position(self, slug: str, now_ns: int) -> Position:
         holdings = self.holdings(slug)
         call, put = holdings[-1]
-        fields: dict[str, Any] = {"call_shares": call, "put_shares": put, "fills": len(holdings) - 1}
+        fields: dict[str, Any] = {"call_shares": call, "put_shares": put, "sequence": len(self.fills)}
         return build(Position, market=self._market, slug=slug, ts_event_ns=now_ns, ts_recv_ns=now_ns, **fields)
 
 

@@ -41,7 +41,9 @@ def test_fills_are_booked_in_order_and_answered_once(courier: Courier, address: 
     for fill in fills:
         courier.bring(fill)
     answers = collect(courier, 20)
-    assert [(each.fill_id, each.is_booked) for each in answers] == [(each.fill_id, True) for each in fills]
+    assert [(each.fill_id, each.entry) for each in answers] == [
+        (each.fill_id, place) for place, each in enumerate(fills, 1)
+    ]
     assert ledger.booked == fills
     assert courier.tries == 20
     ledger.close()
@@ -55,7 +57,7 @@ def test_what_is_no_answer_is_asked_again_before_the_next_fill(
     for number in (1, 2):
         courier.bring(fill_of(number))
     answers = collect(courier, 2)
-    assert [(each.fill_id, each.is_booked) for each in answers] == [("f1", True), ("f2", True)]
+    assert [(each.fill_id, each.entry) for each in answers] == [("f1", 1), ("f2", 2)]
     assert sorted(set(ledger.asked), key=ledger.asked.index) == ["f1", "f2"]
     assert ledger.asked.count("f1") >= 3
     assert [each.fill_id for each in ledger.booked] == ["f1", "f2"]
@@ -67,9 +69,9 @@ def test_a_refusal_is_final_and_the_next_fill_goes_on(courier: Courier, address:
     for number in (1, 2):
         courier.bring(fill_of(number))
     answers = collect(courier, 2)
-    assert [(each.fill_id, each.is_booked, each.detail) for each in answers] == [
-        ("f1", False, "as told"),
-        ("f2", True, "ok"),
+    assert [(each.fill_id, each.entry, each.detail) for each in answers] == [
+        ("f1", None, "as told"),
+        ("f2", 1, "ok"),
     ]
     ledger.close()
 
@@ -94,7 +96,7 @@ def test_a_fill_the_ledger_cannot_book_yet_holds_up_its_own_market_only(
         [] if status == "unavailable" else [("f1", f"{status}: as told")]
     )
     served.add("eth-15m")
-    assert [(each.fill_id, each.is_booked) for each in collect(courier, 2)] == [("f1", True), ("f2", True)]
+    assert [(each.fill_id, each.entry) for each in collect(courier, 2)] == [("f1", 3), ("f2", 4)]
     assert [each.fill_id for each in ledger.booked] == ["f3", "f4", "f1", "f2"]
     ledger.close()
 

@@ -135,6 +135,8 @@ STEPS = st.lists(
         st.tuples(st.just("heed"), st.integers(0, 9)),
         st.tuples(st.just("say"), st.integers(1, 3)),
         st.tuples(st.just("book"), st.integers(1, 3)),
+        st.tuples(st.just("show")),
+        st.tuples(st.just("answer"), st.integers(1, 3)),
         st.tuples(st.just("wait"), st.sampled_from((0.05, 0.2))),
     ),
     min_size=10,
@@ -143,26 +145,31 @@ STEPS = st.lists(
 
 
 class Ledger:
-    """Books our fills in their order, as late as it pleases, and shows what it has booked."""
+    """Books our fills in their order, shows what it has booked, and answers: each as late as it pleases."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._booked = 0
+        self._answered = 0
 
     def book(self, count: int) -> None:
-        fills = self._scene.fills
-        for each in fills[self._booked : self._booked + count]:
-            self._scene.core.confirm(each.fill_id, is_booked=True)
-        self._booked = min(self._booked + count, len(fills))
+        self._booked = min(self._booked + count, len(self._scene.fills))
+
+    def show(self) -> None:
         held = Counter[str]()
-        for each in fills[: self._booked]:
+        for each in self._scene.fills[: self._booked]:
             held[each.outcome] += each.units if each.side == "buy" else -each.units
         self._scene.position = {
             "call_shares": from_micro(held["CALL"]),
             "put_shares": from_micro(held["PUT"]),
-            "fills": self._booked,
+            "sequence": self._booked,
         }
         self._scene.refresh()
+
+    def answer(self, count: int) -> None:
+        for place in range(self._answered, min(self._answered + count, self._booked)):
+            self._scene.core.confirm(self._scene.fills[place].fill_id, entry=place + 1)
+            self._answered += 1
 
 
 def drive(steps: list[tuple[Any, ...]]) -> WorstVenue:
@@ -190,6 +197,10 @@ def drive(steps: list[tuple[Any, ...]]) -> WorstVenue:
                     scene.timer()
                 case ("book", count):
                     ledger.book(count)
+                case ("show",):
+                    ledger.show()
+                case ("answer", count):
+                    ledger.answer(count)
                 case ("wait", seconds):
                     scene.wait(seconds)
             venue.check()
@@ -211,5 +222,6 @@ def test_no_limit_is_passed_whatever_fills_in_whatever_order_and_is_heard_of_how
 
 def test_the_worst_venue_fills_up_to_the_limit_and_not_beyond() -> None:
     quote, wait = ("quote", (bid(49, 50.0), bid(48, 50.0), bid(47, 50.0))), ("wait", 0.1)
-    venue = drive([quote, ("fill", 0, True), quote, wait, ("say", 1), quote, ("book", 1), quote, wait])
+    ledger = (("book", 1), ("show",), ("answer", 1))
+    venue = drive([quote, ("fill", 0, True), quote, wait, ("say", 1), quote, *ledger, quote, wait])
     assert venue.held == {"CALL": to_micro(100)}

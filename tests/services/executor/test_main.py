@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.executor.outbox_io import OUTBOX_FILE, Outbox, read_outbox
+from services.executor.outbox_io import OUTBOX_FILE, Outbox
 from shared.bus import Endpoints, Publisher, Subscriber
 from shared.core import Delivery
 from shared.messages import (
@@ -27,6 +27,7 @@ from shared.service import EXIT_CONFIGURATION
 from tests.builders import NS, build
 from tests.processes import running, start, wait_for_line
 from tests.services.executor.ledger import FakeLedger
+from tests.services.executor.outbox import read_outbox
 from tests.services.executor.scene import BOOK_STREAMS, MARKET, ask, bid
 from tests.services.executor.test_period_orders import fill_of
 
@@ -158,6 +159,30 @@ def test_a_fill_that_nobody_answers_stays_for_the_next_run(bus: str, tmp_path: P
     ):
         wait_for_line(executor, "joined the bus")
     assert states(path) == ["waiting", "waiting"]
+
+
+def test_a_booked_fill_of_a_period_that_runs_is_asked_for_again_and_others_are_not(bus: str, tmp_path: Path) -> None:
+    start_s = int(time.time()) // 900 * 900
+    ts_ns = start_s * NS
+    over, runs = (
+        fill_of(number, slug=f"btc-updown-15m-{start}", ts_ns=ts_ns)
+        for number, start in ((1, start_s - 1800), (2, start_s + 900))
+    )
+    outbox = Outbox(tmp_path / OUTBOX_FILE)
+    outbox.append([over, runs, fill_of(3, slug=over.slug, ts_ns=ts_ns)])
+    for each in (over, runs):
+        outbox.settle(each.fill_id, "booked", "ok")
+    outbox.close()
+    ledger = FakeLedger(Endpoints.of(bus).hedger, lambda _fill, _times: "ok")
+    with (
+        running("services.broker", bus=bus),
+        running("services.executor", bus=bus, variables={"MM_OUT": str(tmp_path)}) as executor,
+    ):
+        wait_for_line(executor, "joined the bus")
+        while states(tmp_path / OUTBOX_FILE) != ["booked"] * 3:
+            time.sleep(0.02)
+    assert sorted(set(ledger.asked)) == ["f2", "f3"]
+    ledger.close()
 
 
 def test_a_fill_of_a_market_the_ledger_does_not_serve_is_booked_by_a_later_start_that_does(

@@ -8,7 +8,7 @@ from services.executor.market_executor import BOOKING_LIMIT_NS
 from shared.config import MMConfig
 from shared.messages import FeedStatus, OutcomeBook, Period, Position, QuoteSet
 from tests.builders import NS, SLUG, START_S, build
-from tests.services.executor.scene import Scene, ask, bid
+from tests.services.executor.scene import BOOK_STREAMS, Scene, ask, bid
 
 BID_ORDER = ("CALL", "buy", 0.48, 50.0)
 ASK_ORDER = ("PUT", "buy", 0.48, 50.0)
@@ -228,10 +228,10 @@ def test_a_fill_the_ledger_has_not_shown_yet_counts_already() -> None:
     assert sum(each.units for each in scene.fills) == 100_000_000
     scene.wait(0.5)
     assert scene.standing() == []
-    scene.position = {"call_shares": 100.0, "fills": len(scene.fills)}
+    scene.position = {"call_shares": 100.0, "sequence": len(scene.fills)}
     scene.wait(0.5)
     assert scene.standing() == []
-    scene.position = {"call_shares": 50.0, "fills": len(scene.fills)}  # 50 were sold elsewhere
+    scene.position = {"call_shares": 50.0, "sequence": len(scene.fills) + 1}  # 50 were sold elsewhere
     scene.wait(0.5)
     assert len(scene.standing()) == 1
 
@@ -306,7 +306,7 @@ def test_an_unconfirmed_fill_stops_everything_until_the_ledger_answers() -> None
     scene.wait(0.5)
     assert (scene.market.obstacle, scene.orders()) == ("hedger_unreachable", [])
     assert scene.count("halted", "hedger_unreachable") == 1
-    scene.core.confirm(scene.fills[0].fill_id, is_booked=True)
+    scene.core.confirm(scene.fills[0].fill_id, entry=1)
     scene.wait(0.5)
     assert len(scene.standing()) == 2
 
@@ -315,7 +315,7 @@ def test_a_fill_the_ledger_refuses_stops_everything_for_good() -> None:
     scene = quoting()
     scene.confirms = False
     scene.trade(0.48, 5.0)
-    scene.core.confirm(scene.fills[0].fill_id, is_booked=False)
+    scene.core.confirm(scene.fills[0].fill_id, entry=None)
     scene.wait(0.5)
     assert (scene.market.obstacle, scene.orders()) == ("ledger_refused", [])
     assert scene.count("booking", "refused") == 1
@@ -397,6 +397,58 @@ def test_a_clock_set_back_across_the_end_of_a_period_uses_no_id_twice() -> None:
     assert len(scene.fills) == 2
     assert len({each.fill_id for each in scene.fills}) == 2
     assert len({each.order_id for each in scene.fills}) == 2
+
+
+def test_a_fill_counts_still_after_a_clock_set_back_across_the_end_of_its_period() -> None:
+    scene = quoting()
+    scene.trade(0.48, 50.0)
+    scene.now_ns = (START_S + 901) * NS
+    scene.timer()
+    scene.timer()
+    scene.now_ns = (START_S + 300) * NS
+    scene.timer()
+    scene.say(Period)
+    scene.refresh()
+    position = build(Position)  # of before the fill
+    assert scene.market.periods[SLUG].holding(position).call_least == 50_000_000
+
+
+def test_a_ledger_that_knows_less_than_before_is_not_followed() -> None:
+    scene = quoting()
+    scene.position = {"sequence": 7}
+    scene.wait(0.1)
+    scene.position = {"sequence": 6, "call_shares": 500.0}
+    scene.wait(6.0)
+    assert (scene.market.obstacle, scene.orders()) == ("position_missing", [])
+    assert scene.count("position_refused", "ledger_went_back") > 0
+
+
+def test_while_the_ledger_has_not_answered_a_fill_counts_where_it_is_worse() -> None:
+    scene = Scene(config=limited(max_inventory_imbalance=100.0))
+    scene.confirms = False
+    scene.quote(bid(48))
+    scene.wait(0.5)
+    scene.trade(0.48, 50.0)
+    scene.quote()
+    scene.wait(0.5)
+    scene.position = {"call_shares": 50.0, "sequence": 1}  # is it ours, or somebody else's purchase?
+    scene.refresh()
+    scene.quote(bid(47), ask(55, 60.0, held=True))
+    assert scene.standing() == []
+    assert (scene.count("skipped", "max_inventory_imbalance"), scene.count("skipped", "not_held")) == (1, 1)
+    scene.core.confirm(scene.fills[0].fill_id, entry=1)
+    scene.timer()
+    assert scene.standing() == [("CALL", "buy", 0.47, 50.0)]
+
+
+def test_a_status_stamped_in_the_future_is_not_fresh_for_longer() -> None:
+    scene = quoting()
+    scene.silent = {FeedStatus}
+    for subject in BOOK_STREAMS:
+        ahead_ns = scene.now_ns + 3600 * NS
+        scene.say(FeedStatus, venue="polymarket", channel="OutcomeBook", subject=subject, ts_recv_ns=ahead_ns)
+    scene.wait(6.0)
+    assert (scene.market.obstacle, scene.orders()) == ("book_not_live", [])
 
 
 def test_the_books_of_put_say_nothing_more() -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from services.executor.own_fills import Holding, OwnFills
 from services.executor.period_orders import PeriodOrders
 from services.executor.settings import ExecutorSettings
 from services.executor.wanted import OrderKey
+from shared.exchange import PRINT_LAG_NS
 from shared.messages import OutcomeBook, OutcomeTrade, Period, Position
 from shared.requests import BookFill
 from tests.builders import NS, SLUG, START_S, build
@@ -39,12 +41,17 @@ def fill_of(number: int, **fields: Any) -> BookFill:
 
 
 def orders_in(
-    *, session: str = "s1", earlier: tuple[BookFill, ...] = (), counts: Counter[tuple[str, str]] | None = None
+    *, session: str = "s1", own_fills: OwnFills | None = None, counts: Counter[tuple[str, str]] | None = None
 ) -> PeriodOrders:
     settings = ExecutorSettings(order_latency_s=0.1, cancel_latency_s=0.2, queue="pessimistic")
     counts = Counter() if counts is None else counts
     made = PeriodOrders(
-        build(Period), settings, session=session, numbers=itertools.count(1), earlier=earlier, counts=counts
+        build(Period),
+        settings,
+        session=session,
+        numbers=itertools.count(1),
+        own_fills=OwnFills() if own_fills is None else own_fills,
+        counts=counts,
     )
     made.take_book(build(OutcomeBook), NOW_NS)
     return made
@@ -74,7 +81,7 @@ def test_an_order_canceled_before_it_arrives_is_canceling_until_it_is_gone() -> 
     orders.advance(NOW_NS + NS // 10)
     (resting,) = orders.open_orders(NOW_NS).orders
     assert (resting.state, resting.ahead) == ("canceling", 200.0)
-    orders.advance(NOW_NS + NS // 5)
+    orders.advance(NOW_NS + NS // 5 + PRINT_LAG_NS)
     assert orders.open_orders(NOW_NS).orders == ()
 
 
@@ -86,9 +93,11 @@ def test_a_canceled_order_is_gone_after_its_latency() -> None:
     (order,) = orders.live.values()
     orders.cancel(order, "not_wanted", NOW_NS + NS)
     orders.cancel(order, "not_wanted", NOW_NS + 2 * NS)
-    orders.advance(NOW_NS + NS + NS // 5 - 1)
+    gone_ns = NOW_NS + NS + NS // 5 + PRINT_LAG_NS  # only then no trade of before can come any more
+    orders.advance(gone_ns - 1)
     assert [each.state for each in orders.open_orders(NOW_NS).orders] == ["canceling"]
-    orders.advance(NOW_NS + NS + NS // 5)
+    assert next(iter(orders.live.values())).left_units == 50 * SHARE
+    orders.advance(gone_ns)
     assert orders.open_orders(NOW_NS).orders == ()
     assert counts == {("placed", ""): 1, ("cancel_sent", "not_wanted"): 1, ("canceled", ""): 1}
 
@@ -153,25 +162,8 @@ def test_a_book_on_no_grid_is_refused() -> None:
     assert orders.book_recv_ns == before
 
 
-def test_a_holding_is_the_ledgers_and_what_it_does_not_show_yet() -> None:
-    earlier = (
-        fill_of(1),
-        fill_of(2, outcome="PUT"),
-        fill_of(3, side="sell", units=4 * SHARE),
-    )
-    orders = orders_in(earlier=earlier)
-    position = build(Position, call_shares=10.0, put_shares=0.0, fills=1)
-    holding = orders.holding(position)
-    assert (holding.call_units, holding.put_units, holding.inventory_units) == (6 * SHARE, 10 * SHARE, -4 * SHARE)
-    assert orders.holding(build(Position, call_shares=6.0, put_shares=10.0, fills=3)) == holding
-
-
-def test_exposure_is_everything_that_can_still_fill() -> None:
+def test_a_fill_is_held_before_the_ledger_shows_it() -> None:
     orders = orders_in()
     orders.place(BUY_CALL, 50 * SHARE, NOW_NS)
-    orders.place(BUY_PUT, 20 * SHARE, NOW_NS)
-    orders.place(OrderKey("CALL", "sell", 530_000), 7 * SHARE, NOW_NS)
-    for order in orders.live.values():
-        orders.cancel(order, "not_wanted", NOW_NS)
-    exposure = orders.exposure()
-    assert (exposure.call_buys, exposure.put_buys, exposure.call_sells) == (50 * SHARE, 20 * SHARE, 7 * SHARE)
+    orders.take_trade(trade(0.47, 5.0, after_s=1.0, aggressor="sell"), NOW_NS + NS)
+    assert orders.holding(build(Position, call_shares=2.0)) == Holding(7 * SHARE, 7 * SHARE, 0, 0)

@@ -66,6 +66,19 @@ def test_a_booking_that_cannot_be_is_refused_by_name(booking: Question, name: st
     assert hedger.refused == {name: 1}
 
 
+def test_an_answer_names_the_entry_that_a_booking_is_also_when_it_was_booked_before() -> None:
+    hedger = hedger_in_a_period()
+    together = ask_all(hedger, fill("f1"), fill("f2"), reversal("f1"), fill("f1"))
+    assert [(each.status, each.entry, each.sequence) for each in together] == [
+        ("ok", 1, 3),
+        ("ok", 2, 3),
+        ("ok", 3, 3),
+        ("ok", 1, 3),
+    ]
+    assert ask(hedger, fill("f2")).entry == 2
+    assert ask(hedger, fill("f1", price_micro=500_000)).entry == 0  # refused
+
+
 def test_an_unknown_market_is_a_status_of_its_own() -> None:
     answer = ask(hedger_in_a_period(), fill(market="sol-15m", slug=SLUG.replace("btc", "sol")))
     assert answer.status == "unknown_market"

@@ -54,7 +54,7 @@ def test_a_period_opens_flat_and_is_published_twice_a_second() -> None:
 
 def test_a_query_is_answered_with_a_version() -> None:
     answer = ask_raw(hedger_with_a_period(), query="position", market="btc-15m")
-    assert (answer.version, answer.status, len(answer.positions)) == (2, "ok", 1)
+    assert (answer.version, answer.status, len(answer.positions)) == (3, "ok", 1)
     assert ask_raw(hedger_with_a_period(), query="positions").positions == answer.positions
 
 
@@ -259,7 +259,7 @@ def test_every_answer_says_how_far_the_ledger_was() -> None:
     ask(hedger, fill())
     for question in (PositionsQuery(), PositionQuery(market="btc-15m"), PnlQuery(), FillsQuery(), PnlQuery(periods=0)):
         answer = ask(hedger, question)
-        assert (answer.version, answer.sequence) == (2, 1)
+        assert (answer.version, answer.sequence) == (3, 1)
 
 
 # -- outcomes that were missed ---------------------------------------------------------------------------------------
@@ -343,12 +343,12 @@ def test_a_receipt_moves_time_at_most_a_second_ahead_of_the_timer() -> None:
 # -- hedge -----------------------------------------------------------------------------------------------------------
 
 
-def quoted(hedger: HedgerCore, **fields: Any) -> None:
+def quoted(hedger: HedgerCore, at_ns: int = AT_NS, **fields: Any) -> None:
     """Quotes and the books of the period, now."""
-    deliver(hedger, build(OutcomeBook, ts_recv_ns=AT_NS))
-    deliver(hedger, build(OutcomeBook, ts_recv_ns=AT_NS, outcome="PUT"))
+    deliver(hedger, build(OutcomeBook, ts_recv_ns=at_ns))
+    deliver(hedger, build(OutcomeBook, ts_recv_ns=at_ns, outcome="PUT"))
     defaults = {"fair_value": 0.5, "fair_low": 0.45, "fair_high": 0.55, "breakdown": {"sigma": 9e-5}}
-    deliver(hedger, build(QuoteSet, **({"valid_until_ns": AT_NS + NS} | defaults | fields)))
+    deliver(hedger, build(QuoteSet, **({"valid_until_ns": at_ns + NS} | defaults | fields)))
 
 
 def hedge(hedger: HedgerCore) -> dict[str, Any]:
@@ -372,6 +372,31 @@ def test_the_hedge_question_is_answered_from_the_ledger_the_books_the_quotes_and
     deliver(hedger, build(OpenOrders))
     worst = [each["worst_case_usd"] for found in (free, hedge(hedger)) for each in found["alternatives"][:1]]
     assert worst[1] == pytest.approx(worst[0] - 50 * 0.49)
+
+
+def test_a_position_names_the_last_entry_that_is_in_it() -> None:
+    hedger = hedger_in_a_period()
+    ask_all(hedger, fill(), fill("other", market="eth-15m", slug=SLUG.replace("btc", "eth")))
+    assert the_position(hedger.update(Timer(AT_NS + NS))).sequence == 2
+    (asked,) = ask(hedger, PositionQuery(market="btc-15m")).positions
+    assert asked.sequence == 2
+
+
+def test_the_orders_of_an_executor_that_fell_silent_count_as_filled_and_are_not_called_resting() -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill())
+    deliver(hedger, build(OpenOrders))
+    quoted(hedger)
+    known = hedge(hedger)
+    assert known["position"]["warnings"] == ["1 resting orders count in every worst case: cancel them first"]
+    hedger.update(Timer(AT_NS + 42 * NS))
+    quoted(hedger, AT_NS + 42 * NS)
+    unknown = hedge(hedger)
+    (warning,) = unknown["position"]["warnings"]
+    assert "last heard of 42 s ago and may rest, be filled or be gone" in warning
+    assert "resting orders" not in warning
+    assert unknown["alternatives"][0]["worst_case_usd"] == known["alternatives"][0]["worst_case_usd"]
+    assert the_position(hedger.update(Timer(AT_NS + 43 * NS))).worst_case_usd == pytest.approx(-59 * 0.49 - 0.49)
 
 
 def test_the_risk_aversion_is_the_configured_one_and_a_linear_lean_is_none() -> None:

@@ -18,6 +18,7 @@ from services.hedger.hedge_depth import (
 )
 from services.hedger.hedge_inputs import Fees, Level
 from services.hedger.hedge_risk import certainty_equivalent_usd
+from shared.fees import FEE_STEP_MICRO
 from shared.money import MICRO, to_micro
 from tests.services.hedger.test_hedge_inputs import CRYPTO, vectors
 
@@ -69,7 +70,9 @@ def test_the_optimal_reduction_agrees_with_independent_numbers() -> None:
             ),
         )
         assert units == case["result"]["sold"] * MICRO
-        assert walk(exits, units=units, fees=CRYPTO).net_micro == to_micro(case["result"]["net_cash"])
+        taken = walk(exits, units=units, fees=CRYPTO)
+        exact = case["result"]["net_cash"] * MICRO  # before the venue rounds the fee of each level
+        assert abs(taken.net_micro - exact) <= len(taken.taken) * FEE_STEP_MICRO / 2
 
 
 @given(

@@ -21,6 +21,7 @@ from services.hedger.hedge_inputs import (
     OtherPosition,
     averaging_s,
 )
+from shared.fees import FEE_STEP_MICRO
 from shared.messages import Period
 from shared.money import MICRO, to_micro
 from tests.builders import build
@@ -42,14 +43,15 @@ def test_both_published_fee_schedules_agree_with_their_tables() -> None:
         fees = Fees(rate=0.25, exponent=2.0) if case["schedule"].startswith("2026-01") else CRYPTO
         expected = case["fee_usd"]
         assert fees.per_share_usd(to_micro(case["price"])) * case["shares"] == pytest.approx(expected, abs=1e-9)
-        assert abs(fees.taker_micro(to_micro(case["price"]), case["shares"] * MICRO) - expected * MICRO) <= 0.5001
+        charged = fees.taker_micro(to_micro(case["price"]), case["shares"] * MICRO)
+        assert charged == pytest.approx(expected * MICRO, abs=FEE_STEP_MICRO / 2)
 
 
 def test_the_general_fee_form_and_the_makers_share_agree_with_independent_numbers() -> None:
     for case in vectors("fees_hedging.json")["fee_general"]:
         fees = Fees(rate=case["rate"], exponent=case["exponent"], rebate_rate=0.2)
         price, units = to_micro(case["price"]), case["shares"] * MICRO
-        assert fees.taker_micro(price, units) == pytest.approx(case["fee"] * MICRO, abs=0.51)
+        assert fees.taker_micro(price, units) == pytest.approx(case["fee"] * MICRO, abs=FEE_STEP_MICRO / 2)
         if case["maker_rebate"] is not None:
             assert fees.rebate_micro(price, units) == pytest.approx(case["maker_rebate"] * MICRO, abs=0.51)
 

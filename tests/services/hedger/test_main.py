@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bot.folder_io import BOT_FILE
 from services.hedger.hedge_report import group_rows
 from shared.bus import Endpoints, Publisher, Responder, Subscriber, request
 from shared.config import MMConfig
@@ -111,6 +112,23 @@ def test_the_command_line_books_asks_and_says_by_its_exit_code(
         assert client("hedge", "--market", "btc-15m").returncode == 1
         assert client("position").returncode == 2
         assert client(*BOOK, "--fill-id", "f2", "--shares", "ten").returncode == 2
+
+
+def test_the_client_finds_the_bus_of_a_running_bot_by_its_folder(bus: str, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / BOT_FILE).write_bytes(msgspec.json.encode({"pid": 1, "bus": bus, "markets": ["btc-15m"]}))
+    with serving(bus, tmp_path):
+        done = command("ipc:///nowhere/b", "services.hedger.client", "positions", "--out", str(folder))
+        assert (done.returncode, done.stderr) == (0, "")
+    for contents, why in ((b"junk", "is no file of a bot"), (b"{}", "is no file of a bot"), (None, "no bot runs on")):
+        (folder / BOT_FILE).unlink()
+        if contents is not None:
+            (folder / BOT_FILE).write_bytes(contents)
+        done = command(bus, "services.hedger.client", "positions", "--out", str(folder))
+        assert (done.returncode, why in done.stderr) == (2, True), done.stderr
+        (folder / BOT_FILE).touch()
+    assert command(bus, "services.hedger.client", "positions", "--out", "x", "--bus", bus).returncode == 2
 
 
 def test_a_running_hedger_says_what_to_do_with_its_position(

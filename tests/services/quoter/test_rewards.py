@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.quoter.rewards import layer_score, maker_rebate, rewarded_tick, taker_fee, two_sided_score
+from shared.fees import fee_per_share
 
 VECTORS = Path(__file__).resolve().parents[4] / "shared" / "vectors"
 
@@ -36,8 +37,9 @@ def test_the_fee_and_the_rebate_agree_with_the_vectors() -> None:
             assert case["shares"] * maker_rebate(fee, 0.2) == pytest.approx(case["maker_rebate"], rel=1e-9)
 
 
-def test_a_price_at_which_nothing_is_left_to_win_has_no_fee() -> None:
-    assert taker_fee(0.0, 0.07, 1.0) == taker_fee(1.0, 0.07, 1.0) == taker_fee(-0.1, 0.25, 2.0) == 0.0
+@given(price=st.floats(-0.1, 1.1), exponent=st.sampled_from([1.0, 1.5, 2.0]))
+def test_the_compiled_fee_is_the_curve_that_everybody_uses(price: float, exponent: float) -> None:
+    assert taker_fee(price, 0.07, exponent) == pytest.approx(fee_per_share(price, 0.07, exponent), rel=1e-14)
 
 
 def test_the_reward_score_agrees_with_the_vectors() -> None:
