@@ -1,4 +1,4 @@
-"""`python -m benchmarks [compute|kernels|latency|throughput|burst|startup|ledger|exchange ...] [--json FILE]`"""
+"""`python -m benchmarks [section ...] [--json FILE]`; the sections are those of `SECTIONS`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import burst, compute, exchange, kernels, latency, ledger, startup, throughput
+from benchmarks import backtest, burst, compute, exchange, kernels, latency, ledger, startup, throughput
 from benchmarks.report import as_records, print_table
 
 SECTIONS = {
@@ -23,6 +23,7 @@ SECTIONS = {
     "startup": startup.measure,
     "ledger": ledger.measure,
     "exchange": exchange.measure,
+    "backtest": backtest.measure,
 }
 
 

@@ -15,7 +15,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,16 +23,15 @@ import numpy as np
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from backtest.importers.resolvedkit_io import read_markets
+from backtest.importers.top_of_book_io import PREVIOUS_BOOK_S, files_in, outcome_in_book
+from backtest.importers.windows_io import read_windows, receipt_ns
 from shared.market import NS_PER_S, parse_slug
-from shared.messages import SettlementRule
+from shared.messages import Outcome, SettlementRule
 
 ARNAVBHATIA, LIGENGXIN, WEIUOU = "arnavbhatia1_btc5m_full", "ligengxin96_chainlink_prices", "weiuou_btc15m"
 THEVALERKA, RESOLVEDKIT = "thevalerka_btc15m_tob", "resolvedkit_btc15m_books"
 JONAHGRIGORYAN = "jonahgrigoryan_raw_multi"
-
-_PREVIOUS_BOOK_S = 10  # so long after a start a file may still show the market before it
-_FINAL_ROWS_S = 3  # an outcome is read off the book only this near the end
-_DECIDED = 0.9  # and only from a mid at least this far up (or as far down)
 
 Nanoseconds = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -168,15 +167,15 @@ def book_of(rows: Iterable[tuple[int, float, float]], checks: Counter[str]) -> B
 def load_arnavbhatia(folder: Path) -> Recording:
     """Chainlink spot and official TWAP, the Binance relay, best bid and ask of the last 90 s, official labels."""
     checks: Counter[str] = Counter()
-    with gzip.open(folder / "parity_windows.json.gz", "rt") as file:
-        windows = json.load(file)["windows"]
     sessions = []
-    for window in windows:
+    for window in read_windows(folder):
         by_kind: dict[str, list[list[Any]]] = defaultdict(list)
         for event in window["events"]:
             by_kind[event[1]].append(event)
         streams = {
-            kind: stream_of(((_ns(row[2]), _ns(row[0]), float(row[3])) for row in by_kind[kind]), checks, name)
+            kind: stream_of(
+                ((receipt_ns(row[2]), receipt_ns(row[0]), float(row[3])) for row in by_kind[kind]), checks, name
+            )
             for kind, name in (("l", "oracle prints"), ("s", "venue prices"), ("t", "official averages"))
         }
         book = book_of((_call_quote(row, window["token_up"]) for row in by_kind["b"]), checks)
@@ -201,7 +200,7 @@ def _call_quote(row: list[Any], token_up: str) -> tuple[int, float, float]:
     bid, ask = float(row[3] or 0.0), float(row[4] or 1.0)
     if row[2] != token_up:
         bid, ask = round(1.0 - ask, 6), round(1.0 - bid, 6)
-    return _ns(row[0]), bid, ask
+    return receipt_ns(row[0]), bid, ask
 
 
 # -- ligengxin96: a day of oracle prints, and that day's 5-minute markets ----------------------------------------------
@@ -284,35 +283,28 @@ def load_thevalerka(folder: Path) -> Recording:
     """Best bid and ask of 15-minute windows each second; no payout: the outcome is what the book said at the end."""
     checks: Counter[str] = Counter()
     windows = []
-    for path in sorted(folder.glob("prices_*.csv")):
-        started = datetime.strptime(path.stem, "prices_%Y%m%d_%H%M").replace(tzinfo=UTC)
-        start_s = round(started.timestamp())
+    for slug, path in files_in(folder).items():
+        start_s = parse_slug(slug)[1]
         rows: list[tuple[int, float, float]] = []
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 at_ns = int(row["timestamp_ms"]) * 10**6
-                if at_ns < (start_s + _PREVIOUS_BOOK_S) * NS_PER_S:
+                if at_ns < (start_s + PREVIOUS_BOOK_S) * NS_PER_S:
                     checks["book rows refused: may be the market before"] += 1
                     continue
                 rows.append((at_ns, float(row["call_bid"]), float(row["call_ask"])))
         book, end_s = book_of(rows, checks), start_s + 900
-        is_up = _outcome_in(book, end_s)
+        is_up = _is_up(outcome_in_book(book.recv_ns, book.bids, book.asks, end_s * NS_PER_S))
         checks["windows"] += 1
         if is_up is None:
             checks["windows without an outcome"] += 1
-        slug = f"btc-updown-15m-{start_s}"
         windows.append(Window(THEVALERKA, slug, start_s, end_s, "spot", None, is_up, book))
     session = Session("BTC", tuple(windows))
     return Recording(THEVALERKA, (session,), stale_s=5.0, checks=checks, labels_from_book=True)
 
 
-def _outcome_in(book: Book, end_s: int) -> bool | None:
-    if not len(book.recv_ns) or book.recv_ns[-1] < (end_s - _FINAL_ROWS_S) * NS_PER_S:
-        return None
-    mid = 0.5 * (book.bids[-1] + book.asks[-1])
-    if mid >= _DECIDED or mid <= 1.0 - _DECIDED:
-        return bool(mid > 0.5)
-    return None
+def _is_up(outcome: Outcome | None) -> bool | None:
+    return None if outcome is None else outcome == "CALL"
 
 
 def load_resolvedkit(folder: Path) -> Recording:
@@ -325,15 +317,14 @@ def load_resolvedkit(folder: Path) -> Recording:
             ask = row["ask_px"][0] if row["ask_px"] else 1.0
             rows[row["market_id"]].append((row["ts"] * 10**6, bid, ask))
     windows = []
-    for market in parquet.read_table(folder / "markets.parquet").to_pylist():
-        payout = (market["payout_up"], market["payout_down"])
-        is_up = {(1.0, 0.0): True, (0.0, 1.0): False}.get(payout)
+    for market in read_markets(folder):
+        is_up = _is_up(market.outcome)
         checks["windows"] += 1
         if is_up is None:
             checks["windows without an outcome"] += 1
-        start_s, end_s = market["start_ts"] // 1000, market["end_ts"] // 1000
-        book = book_of(rows[market["market_id"]], checks)
-        windows.append(Window(RESOLVEDKIT, market["slug"], start_s, end_s, "twap", None, is_up, book))
+        start_s, end_s = market.start_ms // 1000, market.end_ms // 1000
+        book = book_of(rows[market.market_id], checks)
+        windows.append(Window(RESOLVEDKIT, market.slug, start_s, end_s, "twap", None, is_up, book))
     return Recording(RESOLVEDKIT, (Session("BTC", tuple(windows)),), stale_s=5.0, checks=checks)
 
 
@@ -371,10 +362,6 @@ IMPORTERS: dict[str, Callable[[Path], Recording]] = {
     THEVALERKA: load_thevalerka,
     RESOLVEDKIT: load_resolvedkit,
 }
-
-
-def _ns(second: float) -> int:
-    return round(second * 1e3) * 1_000_000
 
 
 def _iso_ns(text: str) -> int:
