@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KERNELS := .kernels/.ready
-PATHS := shared services bot backtest engine benchmarks examples tests mm_bot.py mm_engine.py hedge_analyzer.py
+PATHS := shared services bot backtest engine benchmarks examples tests mm_bot.py mm_engine.py mm_backtest.py hedge_analyzer.py
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
