@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KERNELS := .kernels/.ready
-PATHS := shared services bot backtest engine benchmarks examples tests mm_bot.py mm_engine.py mm_backtest.py hedge_analyzer.py
+PATHS := shared services bot backtest engine benchmarks examples deploy tests mm_bot.py mm_engine.py mm_backtest.py hedge_analyzer.py
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types bench replay report-fair-value docs lock clean
+.PHONY: help setup run test check format lint types bench replay report-fair-value docs dashboards lock clean
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ report-fair-value: setup  ## Our fair value against recorded markets, as a page 
 
 docs: setup  ## Print what is generated into the documents again.
 	@$(BIN)/python -m shared.wiring
+
+dashboards: setup  ## Write the Grafana dashboards again from deploy/grafana/dashboards.py.
+	@$(BIN)/python -m deploy.grafana.dashboards
 
 lock: $(READY)  ## Renew requirements.lock from pyproject.toml.
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv

@@ -45,7 +45,7 @@ LATENCY = Histogram(
     ["stage"],
     buckets=LATENCY_BUCKETS,
 )
-_UP = Gauge("service_start_time_seconds", "When this process began to serve (Unix time).", ["service", "instance"])
+_UP = Gauge("service_start_time_seconds", "When this process began to serve (Unix time).", ["part", "name"])
 
 
 def configure_logging(level: str) -> None:
@@ -73,22 +73,26 @@ class BusCollector(Collector):
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """The counter families."""
-        yield _family("bus_published_messages", "Messages published.", "message", self._publisher.sent)
+        sent = dict(self._publisher.sent)
+        never = dict.fromkeys(sent, 0)  # what did not happen yet is a zero, so that its first time is an increase
+        yield _family("bus_published_messages", "Messages published.", "message", sent)
         yield _family(
-            "bus_dropped_messages", "Messages dropped at the high-water mark.", "message", self._publisher.dropped
+            "bus_dropped_messages", "Dropped at the high-water mark.", "message", never | self._publisher.dropped
         )
         yield _family(
-            "bus_unpublishable_messages", "Messages refused for NaN or infinity.", "message", self._publisher.refused
+            "bus_unpublishable_messages", "Refused for NaN or infinity.", "message", never | self._publisher.refused
         )
         if self._subscriber is None:
             return
-        yield _family("bus_received_messages", "Messages received.", "message", self._subscriber.received)
-        yield _family("bus_lost_messages", "Messages missing from the sequence.", "message", self._subscriber.lost)
+        received = dict(self._subscriber.received)
+        never = dict.fromkeys(received, 0)
+        yield _family("bus_received_messages", "Messages received.", "message", received)
+        yield _family("bus_lost_messages", "Missing from the sequence.", "message", never | self._subscriber.lost)
         yield _family(
             "bus_superseded_messages",
             "Snapshots skipped for a newer one at hand.",
             "message",
-            self._subscriber.superseded,
+            never | self._subscriber.superseded,
         )
         yield _family("bus_refused_messages", "Messages refused by the codec.", "reason", self._subscriber.refused)
         duplicates = CounterMetricFamily("bus_duplicate_messages", "Messages that came again, or too late.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from prometheus_client import Gauge
+from prometheus_client import REGISTRY, Gauge
 
 from services.analyzers.core import KINDS
+from services.analyzers.metrics_io import SignalCollector
 from services.analyzers.share import Share
 from shared.config import MMConfig
 from shared.service import EXIT_CONFIGURATION, Runtime, run
@@ -29,7 +30,9 @@ def main(arguments: list[str]) -> None:
         _OWNED.labels(chosen[0]).set_function(lambda: len(share.owned))
         return share
 
-    run(chosen[0], make, last_words=Share.last_words)
+    metrics = SignalCollector()
+    REGISTRY.register(metrics)
+    run(chosen[0], make, on_published=metrics.take, last_words=Share.last_words)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
-from prometheus_client import Gauge
+from prometheus_client import REGISTRY
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from shared.bus import Broker
 from shared.codec import RefusedMessageError, decode
@@ -16,10 +19,22 @@ FORGET_AFTER_S = 3600.0
 SWEEP_S = 60.0
 BATCH_MS = 20  # at 20,000 messages of high-water mark: good for a million a second
 
-_CACHED = Gauge("broker_cached_topics", "Topics with a last value.")
-_FORWARDED = Gauge("broker_forwarded_messages", "Messages forwarded since the start.")
-_SNAPSHOTS = Gauge("broker_snapshots", "Snapshot requests answered since the start.")
-_REFUSED = Gauge("broker_refused_keys", "Connections refused since the start because their key is not listed.")
+
+class BrokerCollector(Collector):
+    """The broker's counts, read when Prometheus asks."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """The families."""
+        broker = self._broker
+        yield GaugeMetricFamily("broker_cached_topics", "Topics with a last value.", len(broker.topics))
+        yield CounterMetricFamily("broker_forwarded_messages", "Messages forwarded.", broker.forwarded)
+        yield CounterMetricFamily("broker_snapshots", "Snapshot requests answered.", broker.snapshots)
+        yield CounterMetricFamily(
+            "broker_refused_keys", "Connections refused because their key is not listed.", broker.refused_keys
+        )
 
 
 def is_old(frame: bytes) -> bool:
@@ -35,10 +50,7 @@ def main() -> None:
     settings = load_settings(ServiceSettings)
     with Runtime("broker", settings) as runtime:
         broker = Broker(runtime.endpoints)
-        _CACHED.set_function(lambda: len(broker.topics))
-        _FORWARDED.set_function(lambda: broker.forwarded)
-        _REFUSED.set_function(lambda: broker.refused_keys)
-        _SNAPSHOTS.set_function(lambda: broker.snapshots)
+        REGISTRY.register(BrokerCollector(broker))
         next_sweep = time.monotonic() + SWEEP_S
         while not runtime.stopping:
             broker.serve(timeout_ms=BATCH_MS)

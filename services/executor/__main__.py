@@ -27,6 +27,10 @@ _BOOKING = Histogram(
     buckets=(1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0),
 )
 _EARLIER_S = 2 * 86_400  # longer than any period
+# What will happen sooner or later is a zero from the start, so that its first time is an increase.
+_NEVER = {(what, outcome): 0 for what in ("filled", "filled_units") for outcome in ("CALL", "PUT")} | {
+    ("placed", ""): 0
+}
 
 
 class Executor(ExecutorCore):
@@ -114,7 +118,8 @@ class ExecutorCollector(Collector):
         shares = CounterMetricFamily("executor_filled_shares", "Shares filled.", labels=["market", "outcome"])
         live = GaugeMetricFamily("executor_live_orders", "Orders that can still fill.", labels=["market"])
         for name, market in self._executor.markets.items():
-            for (what, reason), count in tuple(market.counts.items()):
+            counts = _NEVER | market.counts
+            for (what, reason), count in counts.items():
                 if what == "filled_units":
                     shares.add_metric([name, reason], from_micro(count))
                 else:

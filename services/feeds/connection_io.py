@@ -21,7 +21,7 @@ from tenacity.wait import wait_base
 
 from services.feeds.freshness import Freshness
 from services.feeds.protocol import Act, Drop, Fetch, Publish, Reconnect, Send, Status, VenueProtocol
-from shared.messages import AnyMessage, FeedStatus
+from shared.messages import AnyMessage, FeedState, FeedStatus, OutcomeBook, OutcomeTrade, SpotQuote, SpotTrade
 
 NS_PER_S = 1_000_000_000
 
@@ -30,6 +30,14 @@ FRAMES = Counter("feed_frames_total", "Frames received.", ["venue"])
 DROPPED = Counter("feed_dropped_total", "Frames, or parts of frames, refused.", ["venue", "reason"])
 RECONNECTS = Counter("feed_reconnects_total", "Connections that ended.", ["venue", "reason"])
 GAPS = Counter("feed_gaps_total", "Losses of continuity.", ["venue", "channel", "subject"])
+STATE = Gauge("feed_state", "A stream is LIVE (3), STALE (2), GAP (1) or DOWN (0).", ["venue", "channel", "subject"])
+LEAST_DELAY = Gauge(
+    "feed_least_delay_seconds",
+    "The least time from an exchange's stamp to our receipt, in the last second with data; below zero, a clock is off.",
+    ["venue"],
+)
+STATE_NUMBERS: Mapping[FeedState, int] = {"DOWN": 0, "GAP": 1, "STALE": 2, "LIVE": 3}
+_STAMPED_AT_ONCE = frozenset({SpotQuote, SpotTrade, OutcomeBook, OutcomeTrade})  # an oracle's stamps are old already
 
 _ENDINGS = (aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
 
@@ -136,10 +144,19 @@ class Outlet:
         self._publisher = publisher
         self._drops = DropLog(venue)
         self._measured_ns = 0
+        self._least_delay_ns: int | None = None  # of the messages since it was measured last
+        # What every venue may do one day is a zero from the start, so that its first time is an increase.
+        FRAMES.labels(venue)
+        DROPPED.labels(venue, "parser_failed")
+        RECONNECTS.labels(venue, "connect_failed")
 
     def publish(self, message: AnyMessage, ts_ns: int) -> None:
         """A message made of venue data."""
         self._publisher.publish(message)
+        if type(message) in _STAMPED_AT_ONCE:
+            delay_ns = message.ts_recv_ns - message.ts_event_ns
+            if self._least_delay_ns is None or delay_ns < self._least_delay_ns:
+                self._least_delay_ns = delay_ns
         changes = self.freshness.on_message(message, ts_ns)
         if changes:
             self.report(changes)
@@ -161,13 +178,18 @@ class Outlet:
         self.report(self.freshness.on_status(status, ts_ns))
 
     def on_timer(self, ts_ns: int) -> None:
-        """Silence, the periodic report, the counts, the ages."""
+        """Silence, the periodic report, the counts, the ages, the clock."""
         self.report(self.freshness.on_timer(ts_ns))
         self._drops.flush(ts_ns)
         if ts_ns - self._measured_ns < NS_PER_S:
             return
         self._measured_ns = ts_ns
+        if self._least_delay_ns is not None:
+            LEAST_DELAY.labels(self.venue).set(self._least_delay_ns / NS_PER_S)
+            self._least_delay_ns = None
         for channel, subject in self.freshness.streams():
+            STATE.labels(self.venue, channel, subject).set(STATE_NUMBERS[self.freshness.state((channel, subject))])
+            GAPS.labels(self.venue, channel, subject)
             age_s = self.freshness.age_s((channel, subject), ts_ns)
             if age_s is not None:
                 AGE.labels(self.venue, channel, subject).set(age_s)

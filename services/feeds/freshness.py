@@ -317,6 +317,11 @@ class Freshness:
         data_ns = None if health is None else health.data_ns()
         return None if data_ns is None else (ts_ns - data_ns) / NS_PER_S
 
+    def state(self, stream: Stream) -> FeedState:
+        """What was last judged of a stream; DOWN for one that is not known."""
+        health = self._healths.get(stream)
+        return "DOWN" if health is None else health.state
+
     def streams(self) -> Iterable[Stream]:
         """Every stream known."""
         return self._healths.keys()

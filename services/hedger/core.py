@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.hedger.accounts import Account, Books
+from services.hedger.attribution import MarketAttribution, mid_of
 from services.hedger.bookings import Batch, Verdict, is_period_of, wanted
 from services.hedger.entries import Entry
 from services.hedger.hedge import answer_hedge
@@ -51,6 +52,7 @@ REPEAT_NS = NS_PER_S // 2  # the quoter pulls when it has not heard for three of
 MOST_ROWS = 1000
 _OUTCOMES_KEPT = 64
 MOST_NAMED = 10
+DAY_NS = 86_400 * NS_PER_S
 WAITING_NS = 5 * NS_PER_S  # how often all periods are looked at for such as wait
 
 _BOOKINGS = (BookFill, BookReversal, BookMerge, BookCash, BookSettlement)
@@ -82,6 +84,10 @@ class HedgerCore:
         self._next_waiting_ns = 0
         self._named: set[str] = set()  # those of the periods that wait
         self.books.replay(self._journal.after(0))
+        self.attributions = {market: MarketAttribution() for market in markets}
+        for account in self.books.accounts.values():
+            for entry in account.history if account.market in self.attributions else ():
+                self.attributions[account.market].take(entry, None, None)
 
     @property
     def now_ns(self) -> int:
@@ -128,6 +134,8 @@ class HedgerCore:
                 view.take_quotes(message)
             case OutcomeBook():
                 view.take_book(message)
+                if message.outcome == "CALL":
+                    self.attributions[message.market].mark(message.slug, mid_of(message))
             case OpenOrders():
                 view.take_orders(message, self.now_ns)
                 last = view.published
@@ -268,11 +276,26 @@ class HedgerCore:
         for entry in entries:
             self.booked[entry.kind] += 1
             changed[entry.slug] = None
+            self._attribute(entry)
             if entry.kind == "fill":
                 self._messages.append(_fill_of(entry))
         for view in self._views.values():
             if view.slug in changed:
                 self._publish(view)
+
+    def _attribute(self, entry: Entry) -> None:
+        view = self._views.get(entry.market)
+        if view is not None:
+            call_mid = mid_of(view.book("CALL", self.now_ns)) if view.slug == entry.slug else None
+            self.attributions[entry.market].take(entry, call_mid, self.books.accounts[entry.slug].outcome)
+
+    def day_realized_usd(self, market: str) -> float:
+        """Realized net of fees in the periods that ended in the last 24 hours, or have not yet, in dollars."""
+        since_ns = self.now_ns - DAY_NS
+        accounts = tuple(self.books.accounts.values())
+        return from_micro(
+            sum(each.realized_micro for each in accounts if each.market == market and each.end_ns > since_ns)
+        )
 
     def _fail(self, error: JournalError) -> None:
         self.ledger_errors += 1

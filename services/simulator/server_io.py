@@ -7,10 +7,11 @@ import base64
 import json
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from services.simulator import clob, gamma
 from services.simulator.bybit import BybitSession
@@ -19,6 +20,7 @@ from services.simulator.crypto_price import crypto_price_json
 from services.simulator.events import Event, OracleTick
 from services.simulator.faults import FaultBoard, FaultyDoor, FaultyLine, HttpReply, Outgoing
 from services.simulator.market_channel import MarketFrames, MarketSession
+from services.simulator.metrics_io import metrics_page
 from services.simulator.polybolt import PolyBoltSession
 from services.simulator.rtds import RtdsSession
 from services.simulator.session import Frame, Session
@@ -256,6 +258,7 @@ class Simulator:
         )
         for method, path, venue, handler in routes:
             application.router.add_route(method, path, self._rest_handler(venue, handler))
+        application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/sim/truth", self._truth)
         application.router.add_get("/sim/urls", self._urls)
         application.router.add_get("/sim/fault", self._list_faults)
@@ -359,6 +362,14 @@ class Simulator:
         return self._ok(trades_json(venue, limit=int(request.query.get("limit", "1000"))))
 
     # --- the simulator's own ----------------------------------------
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        page = metrics_page(
+            events=self.event_count,
+            connections=Counter(each.session.venue for each in self._connections),
+            faults=len(self.faults.active(self._clock())),
+        )
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _truth(self, _request: web.Request) -> web.Response:
         return web.json_response(truth(self.world))

@@ -7,17 +7,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import REGISTRY, Counter, Histogram
 
 from services.sink.clock_io import Clock
 from services.sink.core import OutputFile, SinkCore, pulled_files
 from services.sink.files_io import replace_files
+from services.sink.metrics_io import SinkCollector
 from services.sink.view import standing
 from shared.core import Delivery, Event, Timer
-from shared.market import NS_PER_S
-from shared.messages import AnyMessage, QuoteSet
+from shared.messages import AnyMessage, QuoteSet, Settlement
 from shared.service import Runtime, load_settings, run
 from shared.settings import ServiceSettings
 
@@ -26,22 +24,6 @@ TURN_S = 0.01  # how long an expired lease may stand in the file
 _WRITTEN = Counter("sink_files_written", "Files replaced.")
 _FAILED = Counter("sink_write_errors", "Times that an output file could not be replaced, and was removed.")
 _WRITE = Histogram("sink_write_seconds", "Making and replacing the files that were due.")
-_AGE = Gauge("sink_quotes_age_seconds", "Age of the last quote set.", ["market"])
-_ACTION = Gauge("sink_action", "1 for the action that stands in the file.", ["market", "action"])
-
-
-class LeaseCollector(Collector):
-    """Lease expiries, read from the core."""
-
-    def __init__(self, core: SinkCore) -> None:
-        self._core = core
-
-    def collect(self) -> list[CounterMetricFamily]:
-        """The counter."""
-        family = CounterMetricFamily("sink_lease_expiries", "Quote sets whose lease ran out.", labels=["market"])
-        for market, count in self._core.lease_expiries.items():
-            family.add_metric([market], count)
-        return [family]
 
 
 class Sink(SinkCore):
@@ -51,15 +33,17 @@ class Sink(SinkCore):
         super().__init__(runtime.series, heartbeat_ms=runtime.settings.heartbeat_ms)
         self._runtime = runtime
         self._folder = runtime.settings.out
-        self._actions: dict[str, str] = {}
         self._failing = False
         self._clock = Clock()
-        REGISTRY.register(LeaseCollector(self))
+        self._metrics = SinkCollector(self.lease_expiries, tuple(self.view.markets))
+        REGISTRY.register(self._metrics)
 
     def update(self, event: Event) -> Sequence[AnyMessage]:
         """Take one event; the time is our own clock's, read anew for what a lease begins with."""
         is_timer = isinstance(event, Timer)
         is_quotes = isinstance(event, Delivery) and type(event.message) is QuoteSet
+        if isinstance(event, Delivery) and type(event.message) is Settlement:
+            self._metrics.count_settlement(event.message)
         if is_timer or is_quotes or not self.view.now_ns:
             for ts_ns in self._clock.read():
                 super().update(Timer(ts_ns))
@@ -73,16 +57,16 @@ class Sink(SinkCore):
             return
         with _WRITE.time():
             self._write(files)
+        expiries = self.lease_expiries
         for name, market in self.view.markets.items():
-            action = standing(self.view, market).action
-            if self._actions.get(name) != action:
-                if name in self._actions:
-                    _ACTION.labels(name, self._actions[name]).set(0)
-                self._actions[name] = action
-                _ACTION.labels(name, action).set(1)
-            if market.quotes is not None:
-                _AGE.labels(name).set((self.view.now_ns - market.quotes.ts_recv_ns) / NS_PER_S)
-        self._runtime.counters["lease_expiries"] = sum(self.lease_expiries.values())
+            self._metrics.note(
+                name,
+                standing(self.view, market),
+                tuple(market.books.values()),
+                now_ns=self.view.now_ns,
+                lease_expiries=expiries[name],
+            )
+        self._runtime.counters["lease_expiries"] = sum(expiries.values())
 
     def _write(self, files: list[OutputFile]) -> None:
         try:

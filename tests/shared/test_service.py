@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def scrape(port: int) -> str:
 def test_a_service_joins_beats_counts_and_stops_cleanly(bus: str) -> None:
     endpoints = Endpoints.of(bus)
     with running("services.broker", bus=bus) as broker, running("services.hedger", bus=bus) as hedger:
-        wait_for_line(broker, '"started"')
+        broker_port = json.loads(wait_for_line(broker, '"started"'))["metrics_port"]
         wait_for_line(hedger, "joined the bus")
         publisher = Publisher(endpoints, instance="test-1")
         publisher.wait_until_connected(20)
@@ -57,6 +58,12 @@ def test_a_service_joins_beats_counts_and_stops_cleanly(bus: str) -> None:
         page = scrape(beat.metrics_port)
         assert 'bus_received_messages_total{message="Period"} 1.0' in page
         assert 'bus_refused_messages_total{reason="malformed"} 1.0' in page
+        assert 'bus_lost_messages_total{message="Period"} 0.0' in page  # what never happened is a zero
+        assert 'bus_dropped_messages_total{message="Position"} 0.0' in page
+        assert 'service_start_time_seconds{name="hedger-' in page
+        forwarded = re.search(r"^broker_forwarded_messages_total (\S+)$", scrape(broker_port), re.MULTILINE)
+        assert forwarded is not None
+        assert float(forwarded[1]) >= 1.0
         assert "process_resident_memory_bytes" in page
         subscriber.close()
         publisher.close()

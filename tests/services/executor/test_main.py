@@ -127,6 +127,7 @@ def test_every_fill_in_the_outbox_is_booked_exactly_once_by_a_ledger_that_drops_
             assert b'what="placed"' in text
             assert b"executor_outbox_fills 0.0" in text
             assert b"executor_booking_seconds_count" in text
+            assert b'executor_filled_shares_total{market="btc-15m",outcome="PUT"} 0.0' in text  # not yet is a zero
             market.close()
         ledger.close()
     record = [each.fill for each in read_outbox(outbox)]

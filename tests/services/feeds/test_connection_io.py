@@ -18,13 +18,15 @@ from services.feeds.connection_io import (
     ConnectionLostError,
     ConnectionOptions,
     DropLog,
+    Outlet,
     RefusedByVenueError,
     close_label,
     retry_after_s,
 )
 from services.feeds.freshness import LIMITS, Freshness
 from services.feeds.protocol import Act, Drop, Fetch, Publish, Reconnect, Send, Status
-from shared.messages import AnyMessage, FeedStatus, SpotQuote
+from shared.messages import AnyMessage, FeedStatus, OraclePrice, SpotQuote
+from tests.builders import NS, START_S, build
 
 Handler = Callable[[web.WebSocketResponse], Awaitable[object]]
 FAST = ConnectionOptions(
@@ -211,6 +213,28 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 def sample(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_a_streams_state_and_the_least_delay_of_a_second_are_metrics() -> None:
+    freshness = Freshness("kraken", expected=[("SpotQuote", "BTC")])
+    outlet = Outlet("kraken", publisher=Bus(), freshness=freshness)
+    stream = {"venue": "kraken", "channel": "SpotQuote", "subject": "BTC"}
+    now_ns = (START_S + 300) * NS
+    outlet.on_timer(now_ns)
+    assert REGISTRY.get_sample_value("feed_state", stream) == 0.0
+    assert REGISTRY.get_sample_value("feed_gaps_total", stream) == 0.0
+    assert REGISTRY.get_sample_value("feed_reconnects_total", {"venue": "kraken", "reason": "connect_failed"}) == 0.0
+    outlet.report(freshness.on_open(now_ns))
+    for delay_ms in (30, -20, 400):
+        received_ns = now_ns + delay_ms * 1_000_000
+        outlet.publish(build(SpotQuote, ts_event_ns=now_ns, ts_recv_ns=received_ns), now_ns)
+    outlet.publish(build(OraclePrice, ts_event_ns=now_ns, ts_recv_ns=now_ns - NS), now_ns)  # ages by its own stamps
+    outlet.on_timer(now_ns + NS)
+    assert REGISTRY.get_sample_value("feed_state", stream) == 3.0
+    assert REGISTRY.get_sample_value("feed_least_delay_seconds", {"venue": "kraken"}) == -0.02
+    outlet.publish(build(SpotQuote, ts_event_ns=now_ns, ts_recv_ns=now_ns + 50_000_000), now_ns + NS)
+    outlet.on_timer(now_ns + 2 * NS)
+    assert REGISTRY.get_sample_value("feed_least_delay_seconds", {"venue": "kraken"}) == 0.05
 
 
 def test_frames_are_published_with_their_health() -> None:

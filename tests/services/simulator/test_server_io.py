@@ -105,6 +105,21 @@ def test_a_client_of_each_venue_sees_its_frames_in_order(venue: str, messages: l
     served(scenario)
 
 
+def test_connections_events_and_faults_are_metrics() -> None:
+    async def scenario(client: Client) -> None:
+        async with client.http.ws_connect(client.urls.rtds_ws):
+            await client.fault("freeze", "bybit")
+            async with client.http.get(client.urls.gamma + "/metrics") as response:
+                page = (await response.text()).splitlines()
+        assert 'simulator_connections{venue="rtds"} 1.0' in page
+        assert 'simulator_connections{venue="bybit"} 0.0' in page
+        assert "simulator_active_faults 1.0" in page
+        assert any(line.startswith("simulator_events_total") for line in page)
+        assert any(line.startswith("process_resident_memory_bytes") for line in page)
+
+    served(scenario)
+
+
 def test_a_client_of_the_market_channel_sees_books_changes_and_pongs() -> None:
     async def scenario(client: Client) -> None:
         async with client.http.ws_connect(client.urls.market_ws) as socket:
