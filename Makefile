@@ -8,7 +8,7 @@ PATHS := shared services bot backtest engine benchmarks examples deploy tests mm
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lint types bench replay report-fair-value docs dashboards lock clean
+.PHONY: help setup run test test-deploy check format lint types bench replay report-fair-value docs dashboards lock clean
 
 help:  ## List the targets.
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ run: setup  ## Start the whole system (simulated venues); ARGS="--markets eth-15
 test: setup  ## Run the tests; ARGS="-k strike" passes flags.
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-deploy: setup  ## Build the image, start all containers, scale, kill, roll, tear down; BUILD_NETWORK=host behind a mirror.
+	@TEST_DEPLOY=1 $(BIN)/python -m pytest tests/deploy -rs $(ARGS)
+
 check: setup format lint types test  ## Format check, lint, types and tests: exactly what CI runs.
 
 format: setup
@@ -56,9 +59,10 @@ docs: setup  ## Print what is generated into the documents again.
 dashboards: setup  ## Write the Grafana dashboards again from deploy/grafana/dashboards.py.
 	@$(BIN)/python -m deploy.grafana.dashboards
 
-lock: $(READY)  ## Renew requirements.lock from pyproject.toml.
+lock: $(READY)  ## Renew requirements.lock from pyproject.toml, and the image's from deploy/requirements.in.
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-header pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements.lock deploy/requirements.in -o deploy/requirements.lock
 
 clean:  ## Remove the virtual environment, caches and outputs.
 	@rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache

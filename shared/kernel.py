@@ -5,6 +5,9 @@
 
 Numba notices a change of the file a kernel is in, but not of the kernels and record layouts that file imports. So the
 cache lies in a folder named by the text of every file that has a kernel: another text, another cache.
+
+Numba passes over a cache that it cannot write, such as that of the Docker image. Here it is read all the same; a kernel
+that is missing in it is compiled by each process for itself.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core.caching import UserProvidedCacheLocator
 from numpy.typing import NDArray
 
 _ROOT = Path(__file__).parents[1]
@@ -38,6 +42,20 @@ CACHE = CACHES / _sources_hash()
 if "NUMBA_CACHE_DIR" not in os.environ:
     numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]
 
+
+class ShippedLocator(UserProvidedCacheLocator):
+    """Finds the cache in its folder without asking whether it can be written."""
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], source: str) -> ShippedLocator:
+        """The locator of one function's cache."""
+        return cls(function, source)
+
+
+_IS_SHIPPED = CACHE.is_dir() and not os.access(CACHE, os.W_OK)
+if _IS_SHIPPED:
+    numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ShippedLocator.__name__}"  # type: ignore[attr-defined]
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 Record = Any  # a numpy.void / numba Record: one row of a STATE dtype
 State = NDArray[np.void]  # shape (1,): an owned, checkpointable state record
@@ -47,7 +65,14 @@ def kernel(function: Function) -> Function:
     """Compile a pure function with Numba, into the on-disk cache, releasing the GIL."""
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return cast(Function, _with_named_fields(function))
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    if _IS_SHIPPED:
+        compiled._cache.save_overload = _not_saved
+    return cast(Function, compiled)
+
+
+def _not_saved(_signature: Any, _compiled: Any) -> None:
+    """Numba saves what it had to compile, and fails where it cannot."""
 
 
 def _with_named_fields(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,15 +16,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import Self, TypeVar
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import structlog
-from prometheus_client import REGISTRY, Gauge, Histogram, start_http_server
+from prometheus_client import REGISTRY, Gauge, Histogram, make_wsgi_app, start_http_server
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 from pydantic import ValidationError
 
 from shared.bus import BusTimeoutError, Endpoints, Publisher, Subscriber, check_server, close_everything
 from shared.core import Core, Delivery, Event, Timer
+from shared.health import Health, Verdict
 from shared.lossy_io import LossyText
 from shared.messages import AnyMessage, Heartbeat, QuoteSet
 from shared.settings import ServiceSettings, StrictSettings
@@ -107,6 +109,20 @@ def _family(name: str, text: str, label: str, counts: dict[str, int]) -> Counter
     return family
 
 
+def _with_health(metrics: WSGIApplication, judge: Callable[[], Verdict]) -> WSGIApplication:
+    """The metrics endpoint, with `/health` beside it: 200 or 503, and a sentence."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/health":
+            return metrics(environ, start_response)
+        verdict = judge()
+        status = "200 OK" if verdict.is_healthy else "503 Service Unavailable"
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"{verdict.sentence}\n".encode()]
+
+    return answer
+
+
 class Runtime:
     """A running process: its settings, log, publisher, metrics port, heartbeat, and whether to stop.
 
@@ -132,6 +148,7 @@ class Runtime:
         self.subscriber = Subscriber(endpoints, wanted, latest_only=PART[service].latest_only) if wanted else None
         self.started_ns = time.time_ns()
         self._next_beat = 0.0
+        self._health = Health(PART[service])
         self.metrics_port = self._serve_metrics()
 
     def _serve_metrics(self) -> int:
@@ -142,8 +159,16 @@ class Runtime:
         except OSError as error:
             self.log.warning("metrics port taken, using a free one", port=port, error=str(error))
             server, _ = start_http_server(0, addr=host)
+        server.set_app(_with_health(make_wsgi_app(), self._judge_health))
         _UP.labels(self.service, self.instance).set(self.started_ns / 1e9)
         return int(server.server_port)
+
+    def _judge_health(self) -> Verdict:
+        samples = [sample for family in REGISTRY.collect() for sample in family.samples]
+        owned = next((each.value for each in samples if each.name == "analyzer_owned_markets"), None)
+        live = [each for each in samples if each.name == "feed_live"]
+        streams = {f"{each.labels['channel']} {each.labels['subject']}": each.value == 1.0 for each in live}
+        return self._health.judge(now_s=time.monotonic(), owned_markets=owned, streams=streams)
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -200,6 +225,7 @@ class Runtime:
         self._next_beat = now + HEARTBEAT_S
         self._check_supervisor()
         self.publisher.drain_subscriptions()
+        self._health.note(self._health_counts(), now_s=now)
         self._publish_heartbeat(tuple(each.name for each in self.series))
 
     def _publish_heartbeat(self, markets: tuple[str, ...]) -> None:
@@ -218,6 +244,12 @@ class Runtime:
                 counters=self._bus_counters() | self.counters,
             )
         )
+
+    def _health_counts(self) -> dict[str, float]:
+        counts = {f"published {name}": float(count) for name, count in self.publisher.sent.items()}
+        if self.subscriber is not None:
+            counts |= {f"received {name}": float(count) for name, count in self.subscriber.received.items()}
+        return counts | self.counters
 
     def _bus_counters(self) -> dict[str, float]:
         counters: dict[str, float] = {

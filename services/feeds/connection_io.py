@@ -25,6 +25,7 @@ from shared.messages import AnyMessage, FeedState, FeedStatus, OutcomeBook, Outc
 
 NS_PER_S = 1_000_000_000
 
+LIVE = Gauge("feed_live", "1 while a stream can be relied on.", ["venue", "channel", "subject"])
 AGE = Gauge("feed_age_seconds", "Age of the last data of a stream.", ["venue", "channel", "subject"])
 FRAMES = Counter("feed_frames_total", "Frames received.", ["venue"])
 DROPPED = Counter("feed_dropped_total", "Frames, or parts of frames, refused.", ["venue", "reason"])
@@ -165,6 +166,7 @@ class Outlet:
         """The health of streams."""
         for status in statuses:
             self._publisher.publish(status)
+            LIVE.labels(self.venue, status.channel, status.subject).set(status.state == "LIVE")
 
     def drop(self, dropped: Drop, ts_ns: int) -> None:
         """Something was refused."""

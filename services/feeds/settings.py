@@ -14,6 +14,8 @@ from services.feeds.files import FileAssumptions
 from services.feeds.polymarket.urls import Urls
 from shared.settings import StrictSettings
 
+SECRETS = Path("/run/secrets")  # where a container finds what must not be in its environment
+
 OracleRelay = Literal["polybolt", "rtds", "auto"]
 
 
@@ -69,9 +71,18 @@ class FeedSettings(StrictSettings):
 
 
 class PolyBoltSettings(StrictSettings):
-    """CLOB API credentials, which PolyBolt asks for even to read. Only from the environment."""
+    """CLOB API credentials, which PolyBolt asks for even to read.
 
-    model_config = SettingsConfigDict(env_prefix="MM_POLYBOLT_", frozen=True, extra="forbid", env_ignore_empty=True)
+    From the environment, or from files in `/run/secrets` that are named as the variables, in lower case.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="MM_POLYBOLT_",
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+    )
 
     api_key: SecretStr = SecretStr("")
     secret: SecretStr = SecretStr("")

@@ -82,6 +82,7 @@ class Sink(SinkCore):
                     )
         else:
             _WRITTEN.inc(len(files))
+            self._runtime.counters["files_written"] = self._runtime.counters.get("files_written", 0.0) + len(files)
             if self._failing:
                 self._failing = False
                 with contextlib.suppress(OSError):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backtest.warm import run_through
-from shared.kernel import layout_of, pack_state, unpack_state
+from shared.kernel import ShippedLocator, layout_of, pack_state, unpack_state
 
 STATE = np.dtype([("mean", np.float64), ("count", np.int64)])
 
@@ -50,3 +50,9 @@ def test_kernels_run_the_same_uncompiled() -> None:
         check=True,
     )
     assert plain.stdout.strip() == repr(quotes_of_a_minute_and_a_half())
+
+
+def test_a_cache_that_cannot_be_written_is_found_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", "/proc/nothing-can-be-made-here")
+    locator = ShippedLocator.from_function(layout_of, __file__)
+    assert locator.get_cache_path().startswith("/proc/nothing-can-be-made-here/")

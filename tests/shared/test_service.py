@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -32,8 +33,8 @@ def wait_for(subscriber: Subscriber, kind: type) -> object:
                 return event.message
 
 
-def scrape(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+def scrape(port: int, page: str = "metrics") -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=20) as answer:
         return str(answer.read().decode())
 
 
@@ -55,6 +56,7 @@ def test_a_service_joins_beats_counts_and_stops_cleanly(bus: str) -> None:
         while isinstance(beat, Heartbeat) and not beat.counters["refused"]:
             beat = wait_for(subscriber, Heartbeat)
         assert isinstance(beat, Heartbeat)
+        assert scrape(beat.metrics_port, "health") == "its loop turns\n"
         page = scrape(beat.metrics_port)
         assert 'bus_received_messages_total{message="Period"} 1.0' in page
         assert 'bus_refused_messages_total{reason="malformed"} 1.0' in page
@@ -90,6 +92,16 @@ def test_an_orphan_stops_even_before_it_found_a_broker(bus: str) -> None:
     assert json.loads(wait_for_line(process, '"stopped"'))["reason"] == "supervisor is gone"
     process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+def test_a_part_that_does_not_do_its_work_says_so_with_503(bus: str) -> None:
+    with running("services.broker", bus=bus), running("services.executor", bus=bus) as executor:
+        port = json.loads(wait_for_line(executor, '"started"'))["metrics_port"]
+        wait_for_line(executor, "joined the bus")
+        with pytest.raises(urllib.error.HTTPError, match="503") as refused:
+            scrape(port, "health")
+        with refused.value as answer:
+            assert answer.read() in (b"received QuoteSet: none yet\n", b"not on the bus yet\n")
 
 
 def test_a_taken_metrics_port_is_said_and_replaced(bus: str) -> None:

@@ -467,3 +467,15 @@ def test_a_drop_is_logged_at_once_and_then_every_ten_seconds_with_a_count(capsys
     assert len(lines) == 2
     assert "number 0" in lines[0]
     assert "9" in lines[1]
+
+
+def test_the_state_of_every_stream_is_a_metric() -> None:
+    outlet = Outlet("bybit", publisher=Bus(), freshness=Freshness("bybit", expected=[("SpotQuote", "SOL")]))
+    labels = {"venue": "bybit", "channel": "SpotQuote", "subject": "SOL"}
+    outlet.report(outlet.freshness.on_open(NS))
+    outlet.on_timer(NS)
+    assert REGISTRY.get_sample_value("feed_live", labels) == 0.0
+    outlet.publish(build(SpotQuote, asset="SOL", venue="bybit", at_s=1.0), NS)
+    assert REGISTRY.get_sample_value("feed_live", labels) == 1.0
+    outlet.report(outlet.freshness.on_close(2 * NS, "server_closed"))
+    assert REGISTRY.get_sample_value("feed_live", labels) == 0.0

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from shared.bus import Endpoints, Subscriber
 from shared.core import Delivery
 from shared.messages import Heartbeat, Message, Period, SpotQuote
 from tests.processes import running
+
+
+def health(beat: Message) -> str:
+    """What a process says of itself, well or not."""
+    assert isinstance(beat, Heartbeat)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{beat.metrics_port}/health", timeout=20) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return str(error.read().decode())
 
 
 def test_the_files_feed_publishes_what_a_collector_writes_and_stops_cleanly(tmp_path: Path) -> None:
@@ -32,6 +45,7 @@ def test_the_files_feed_publishes_what_a_collector_writes_and_stops_cleanly(tmp_
                     seen[type(event.message)] = event.message
             events = subscriber.receive(1000)
         subscriber.close()
+        assert "LIVE" in health(seen[Heartbeat])
     quote, period = seen[SpotQuote], seen[Period]
     assert isinstance(quote, SpotQuote)
     assert isinstance(period, Period)

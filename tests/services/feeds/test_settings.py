@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -36,3 +38,13 @@ def test_credentials_are_all_or_none_and_never_shown(monkeypatch: pytest.MonkeyP
     settings = PolyBoltSettings()
     assert settings.credentials() == Credentials("key", "hush", "pass")
     assert "hush" not in repr(settings)
+
+
+def test_credentials_are_read_from_files_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("api_key", "secret", "passphrase"):
+        (tmp_path / f"mm_polybolt_{name}").write_text(f"{name} of a file\n")
+    monkeypatch.setenv("MM_POLYBOLT_PASSPHRASE", "pass")
+    settings = PolyBoltSettings(_secrets_dir=tmp_path)
+    assert settings.credentials() == Credentials("api_key of a file", "secret of a file", "pass")

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from shared.bus import Endpoints, Publisher
+from shared.bus import Endpoints, Publisher, Subscriber
+from shared.core import Delivery
 from shared.messages import Heartbeat, QuoteSet
 from tests.builders import NS, build
 from tests.processes import running, wait_for_line
@@ -88,3 +89,14 @@ def test_on_a_full_disk_no_old_ladder_stays_and_with_space_the_quotes_return(bus
             wait_until(lambda: (out / "mm_quotes.json").exists() and quotes(out)["action"] == "QUOTE_BOTH")
         assert sink.poll() is None
     assert quotes(out)["reasons"] == ["stopped"]
+
+
+def test_the_heartbeat_counts_the_files_written(bus: str, tmp_path: Path) -> None:
+    with running("services.broker", bus=bus), running("services.sink", bus=bus, variables={"MM_OUT": str(tmp_path)}):
+        subscriber = Subscriber(Endpoints.of(bus), ["Heartbeat.sink."])
+        subscriber.join(20.0)
+        counts: list[float] = []
+        while len(counts) < 2 or not 0.0 < counts[-2] < counts[-1]:
+            beats = [each.message for each in subscriber.receive(1000) if isinstance(each, Delivery)]
+            counts += [each.counters.get("files_written", 0.0) for each in beats if isinstance(each, Heartbeat)]
+        subscriber.close()
