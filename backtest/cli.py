@@ -26,7 +26,7 @@ MEANINGS = {
     INTERRUPTED: "Ctrl-C: what was finished is in the report",
 }
 
-SAMPLE_PERIODS = 8
+SAMPLE_PERIODS, SEARCH_PERIODS = 8, 120  # a search cannot learn from few
 _SEARCH_REQUOTE_MS = 100.0  # a search runs hundreds of times what a backtest runs once
 
 
@@ -82,7 +82,7 @@ examples:
   python3 mm_backtest.py --data out/backtest/sample --preset aggressive
   python3 mm_backtest.py --data recording --markets btc-15m --latency-ms 150
   python3 mm_backtest.py --data samples                           real settled markets of the samples extra
-  python3 mm_backtest.py --optimize --periods 200 --trials 100 --workers 2
+  python3 mm_backtest.py --optimize --trials 100 --workers 2
   python3 mm_backtest.py --compare mine.toml theirs.toml
 
 exit codes:
@@ -100,7 +100,12 @@ exit codes:
     )
     add("--markets", default="", metavar="LIST", help="only these series, such as btc-15m,eth-15m (default: all)")
     add("--generate-sample", action="store_true", help="write simulated events into OUT/sample, and stop")
-    add("--periods", type=int, default=SAMPLE_PERIODS, metavar="N", help="simulated periods (default: %(default)s)")
+    add(
+        "--periods",
+        type=int,
+        metavar="N",
+        help=f"simulated periods (default: {SAMPLE_PERIODS}; {SEARCH_PERIODS} for --optimize)",
+    )
     add("--series", default="btc-15m", metavar="NAME", help="simulated series (default: %(default)s)")
     add(
         "--sample",
@@ -180,6 +185,8 @@ def parse(arguments: Sequence[str]) -> Options:
     given = parser.parse_args(arguments)
     if given.compare and (given.config or given.set or given.preset != "default"):
         parser.error("--compare names both configurations: leave --preset, --config and --set out")
+    if given.periods is None:
+        given.periods = SEARCH_PERIODS if given.optimize else SAMPLE_PERIODS
     if sum((bool(given.compare), given.optimize, given.generate_sample)) > 1:
         parser.error("--optimize, --compare and --generate-sample are different things to do: choose one")
     if given.generate_sample and given.data:

@@ -57,7 +57,9 @@ class LatencyModel(NamedTuple):
         """`count` latencies in nanoseconds. ValueError for a mean or spread that cannot be."""
         if not (0.0 <= self.mean_s <= 60.0 and 0.0 <= self.sd_s <= 60.0):
             raise ValueError(f"a latency of {self.mean_s} s with a spread of {self.sd_s} s: give 0 to 60 s each")
-        if self.sd_s == 0.0 or self.mean_s == 0.0:
+        if self.sd_s > 0.0 and self.mean_s == 0.0:
+            raise ValueError(f"a latency of 0 s cannot spread by {self.sd_s} s: give it a mean, or no spread")
+        if self.sd_s == 0.0:
             return np.full(1, round(self.mean_s * NS_PER_S), np.int64)
         shape = (self.mean_s / self.sd_s) ** 2
         drawn = rng.gamma(shape, self.mean_s / shape, count)
@@ -223,4 +225,6 @@ def _settle(tapes: Sequence[Tape], periods: NDArray[Any], fills: NDArray[Any]) -
             row["payout_micro"] = call if tape.winner == "CALL" else put
         elif mid != UNKNOWN:
             row["payout_micro"] = product_micro(mid, call) + product_micro(MICRO - mid, put)
+        else:
+            row["payout_micro"] = min(call, put)  # a pair is worth $1 whatever happens; nobody values the rest
         row["pnl_micro"] = row["cash_micro"] + row["payout_micro"] - row["fee_micro"] + row["rebate_micro"]

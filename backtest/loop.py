@@ -34,7 +34,7 @@ from services.analyzers import markout, mids
 from services.executor.market_executor import REPORT_LAG_NS
 from services.executor.plan import CANCEL, PLACE, plan
 from services.quoter.action import ACTION_OF, RULES
-from services.quoter.reasons import all_reasons, is_pull
+from services.quoter.reasons import all_reasons, bits_of, is_pull
 from services.quoter.records import LADDER_AT
 from services.quoter.requote import requote
 from shared.config import MAX_TIERS
@@ -65,6 +65,8 @@ RULE_COUNT = len(RULES)
 RETRY_NS = 500_000_000  # a key that the venue refused is tried again with the next quote set, live repeated this often
 
 _ACTION_OF_RULE = np.array([ACTIONS.index(ACTION_OF[rule.label]) for rule in RULES])
+# What keeps orders from standing whoever quotes: the period's rules, and a book that is not there or in doubt.
+_BARS_EVERYBODY = bits_of(rule.label for rule in RULES if rule.label.startswith(("period_", "book_")))
 _QUOTE_BOTH = ACTIONS.index("QUOTE_BOTH")
 _PULL = ACTIONS.index("PULL_QUOTES")
 
@@ -140,7 +142,10 @@ def stand_until(loop: Record, period: Record, judged: Record, market: Record, qu
     """Count the time since the last step under what has stood since then, within the period."""
     begin = max(loop["now_ns"], market["start_ns"])
     end = min(now_ns, market["end_ns"])
+    is_first = loop["now_ns"] == 0  # what was before the first event was not observed
     loop["now_ns"] = now_ns
+    if is_first:
+        return
     if end <= begin:
         return
     passed_s = (end - begin) * 1e-9
@@ -435,12 +440,12 @@ def play(
                 exchange[0]["stage"][slot] = FREE
 
         # -- the quoter
+        if kind & FLOW_STEP:
+            market["own_markout"], _ = markout.read(own, own_config)
         is_due = kind & REQUOTE != 0 and now >= loop["quiet_until_ns"]
         if is_due or (loop["has_filled"] == 1 and loop["has_quoted"] == 1 and loop["is_over"] == 0):
             loop["has_quoted"] = 1
             loop["quiet_until_ns"] = now + options["requote_ns"]
-            if kind & FLOW_STEP:
-                market["own_markout"], _ = markout.read(own, own_config)
             if loop["has_filled"] == 1:
                 loop["has_filled"] = 0
                 market["call_shares"] = loop["call_units"] / MICRO
@@ -461,7 +466,8 @@ def play(
             else:
                 write_baseline(options["strategy"], market, config, quote, now)
                 bits = 0
-                is_pulled = quote["is_defined"] == 0.0
+                is_barred = permissions & IS_REFUSED != 0 or judged["bits"] & _BARS_EVERYBODY != 0
+                is_pulled = quote["is_defined"] == 0.0 or is_barred
             is_pulled = is_pulled or is_pull(bits)
             if bits != loop["bits"] or loop["bits_ns"] == 0:
                 count_reasons(loop, period, market, now)

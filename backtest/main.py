@@ -41,7 +41,7 @@ from backtest.result import BacktestResult
 from backtest.sample import SampleSettings, generate
 from backtest.study import estimate, make_study, paired, settings_that_differ
 from backtest.tape import Tape, tape_key
-from backtest.tape_io import code_hash, read_tapes
+from backtest.tape_io import engine_hash, read_tapes
 from shared.config import ConfigError, MMConfig, Techniques, load_config
 from shared.exchange import QueueName
 from shared.market import NS_PER_S
@@ -188,7 +188,8 @@ class Backtest:
                 made = generate(settings, workers=options.workers, progress=progress)
                 with suppress(KeyboardInterrupt):  # while one was written: those that are whole are used
                     for place, events in zip(wanted, made, strict=False):
-                        write_events(events, place, replace=True)
+                        if not _holds(place, wanted[place]):
+                            write_events(events, place, replace=True)
         found = parts_of([place for place, periods in wanted.items() if _holds(place, periods)], ())
         if not found:
             raise KeyboardInterrupt
@@ -309,7 +310,7 @@ class Backtest:
             data_hash=hashlib.sha256(
                 "-".join([*sorted(each.tapes[0].name for each in ground.played), repr(run_options)]).encode()
             ).hexdigest()[:16],
-            engine_version=code_hash(),
+            engine_version=engine_hash(),
             trials=options.trials,
             folds=options.folds,
             embargo_ns=_embargo_ns(tapes),

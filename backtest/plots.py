@@ -176,7 +176,7 @@ def drawings(study: Study) -> dict[str, Drawing]:
         add(
             "optimizer",
             folds(study.optimizer.folds),
-            f"Walk forward, {count(len(study.optimizer.folds), 'fold')}: in sample, and on later periods not seen.",
+            f"Walk forward, {count(len(study.optimizer.folds), 'fold')}: the default on the training periods, the choice on later ones it had not seen.",
         )
     if study.comparison is not None:
         add("comparison", comparison(study.comparison), f"Both runs on the same periods. {bars}")
@@ -446,7 +446,7 @@ def folds(rows: Sequence[Fold]) -> Figure:
             color=COLORS["unsure"],
             markersize=6.0,
             markerfacecolor=COLORS["paper"],
-            label="chosen, in sample" if at == 0 else None,
+            label="default, training periods" if at == 0 else None,
         )
         _bar_and_marker(axes, fold.tested_usd, at, "gain", "o", "chosen, not seen" if at == 0 else None)
         if fold.default_usd is not None:

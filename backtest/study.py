@@ -224,7 +224,15 @@ def _uptime(result: BacktestResult) -> report.Uptime:
 
 def _remarks(result: BacktestResult) -> tuple[str, ...]:
     remarks = ["our orders do not move the market, and nobody reacts to them"]
-    if not result.run.options.buys_opposite:
+    options = result.run.options
+    for name, each in (("orders", options.order), ("cancels", options.cancel)):
+        if each.sd_s > 0.0:
+            remarks.append(
+                f"the latency of {name} spreads by {1000.0 * each.sd_s:g} ms, drawn with seed {options.seed}"
+            )
+    if options.requote_s > 0.0:
+        remarks.append(f"at least {1000.0 * options.requote_s:g} ms between two requotes, where live there are none")
+    if not options.buys_opposite:
         remarks.append("asks are placed only when CALL is held to sell")
     return tuple(remarks)
 
@@ -235,7 +243,7 @@ def _caveats(result: BacktestResult) -> list[str]:
     if summary["unknown_outcomes"]:
         found.append(
             f"{summary['unknown_outcomes']} of {summary['periods']} periods have no known outcome: "
-            "their shares count at the last mid"
+            "their shares count at the last mid, or as pairs alone where there was none"
         )
     volume = summary["share_of_public_volume"]
     if volume is not None and volume > 0.1:

@@ -26,7 +26,8 @@ from shared.messages import Outcome, Period
 
 _ROOT = Path(__file__).parents[1]
 _FIRST_PASS = ("shared", "services/analyzers", "services/quoter", "backtest/tape.py", "backtest/session.py")
-_MESSAGES = ("backtest/event_messages.py", "backtest/events.py")
+_MESSAGES = ("backtest/event_messages.py", "backtest/events.py", "backtest/records.py")
+_SECOND_PASS = ("backtest/loop.py", "backtest/engine.py", "backtest/evaluator.py", "services/executor")
 _ARRAYS = tuple(name for name in Tape._fields if name not in ("period", "winner"))
 
 
@@ -40,8 +41,18 @@ class _Head(msgspec.Struct):
 @cache
 def code_hash() -> str:
     """The text of everything that decides what is on a tape."""
+    return _text_hash((*_FIRST_PASS, *_MESSAGES))
+
+
+@cache
+def engine_hash() -> str:
+    """The text of everything that decides what a run earns: tapes, the loop, the plan of the orders."""
+    return _text_hash((*_FIRST_PASS, *_MESSAGES, *_SECOND_PASS))
+
+
+def _text_hash(names: Sequence[str]) -> str:
     found = hashlib.sha256(np.__version__.encode())
-    for name in (*_FIRST_PASS, *_MESSAGES):
+    for name in names:
         path = _ROOT / name
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             found.update(file.relative_to(_ROOT).as_posix().encode() + file.read_bytes())
