@@ -176,7 +176,7 @@ def drawings(study: Study) -> dict[str, Drawing]:
         add(
             "optimizer",
             folds(study.optimizer.folds),
-            f"Walk forward, {count(len(study.optimizer.folds), 'fold')}: the default on the training periods, the choice on later ones it had not seen.",
+            f"Walk forward, {count(len(study.optimizer.folds), 'fold')}: default in training, choice on later periods.",
         )
     if study.comparison is not None:
         add("comparison", comparison(study.comparison), f"Both runs on the same periods. {bars}")
