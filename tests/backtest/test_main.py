@@ -125,7 +125,7 @@ def test_too_few_periods_for_a_search_are_refused(capsys: pytest.CaptureFixture[
 def test_too_few_simulated_periods_for_a_search_are_refused_before_they_are_made(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    code, _, errors = run_door(capsys, tmp_path / "new", "--optimize")
+    code, _, errors = run_door(capsys, tmp_path / "new", "--optimize", "--periods", "8")
     assert (code, "--periods 8: too few for 4 folds; give 100" in errors) == (SEARCH_FAILED, True)
     assert not (tmp_path / "new").exists()
 

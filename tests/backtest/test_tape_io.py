@@ -10,7 +10,16 @@ import pytest
 from backtest import tape_io
 from backtest.events import Events
 from backtest.tape import Tape
-from backtest.tape_io import code_hash, events_hash, keep_tapes, read_tapes, tape_name, tapes_from, write_tapes
+from backtest.tape_io import (
+    code_hash,
+    engine_hash,
+    events_hash,
+    keep_tapes,
+    read_tapes,
+    tape_name,
+    tapes_from,
+    write_tapes,
+)
 from shared.config import MMConfig, load_config
 from tests.backtest.small_sample import MARKET, first_events, small_tapes
 from tests.backtest.test_tape import are_equal
@@ -74,14 +83,20 @@ def test_the_order_of_markets_and_what_only_the_second_pass_reads_keep_the_name(
     assert tape_name(events, MMConfig(), one) == tape_name(events, MMConfig(), other)
 
 
+def code_tree(folder: Path) -> Path:
+    """A tree of files that a hash reads, and one that it does not."""
+    root = folder / "code"
+    for name in ("shared", "services/analyzers", "services/quoter", "services/executor", "backtest"):
+        (root / name).mkdir(parents=True)
+    for name in ("tape", "session", "event_messages", "events", "records", "loop", "engine", "evaluator", "report"):
+        (root / f"backtest/{name}.py").write_text("x = 1\n")
+    return root
+
+
 def test_the_hash_of_the_code_sees_every_text_that_writes_a_tape(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = tmp_path / "code"
-    for name in ("shared", "services/analyzers", "services/quoter", "backtest"):
-        (root / name).mkdir(parents=True)
-    for name in ("tape", "session", "event_messages", "events", "report"):
-        (root / f"backtest/{name}.py").write_text("x = 1\n")
+    root = code_tree(tmp_path)
     monkeypatch.setattr(tape_io, "_ROOT", root)
     seen = [code_hash.__wrapped__()]
     for name in ("shared/new.py", "services/quoter/new.py", "services/analyzers/new.py", "backtest/tape.py"):
@@ -90,6 +105,18 @@ def test_the_hash_of_the_code_sees_every_text_that_writes_a_tape(
     assert len(set(seen)) == 5
     (root / "backtest/report.py").write_text("y = 2\n")
     assert code_hash.__wrapped__() == seen[-1]
+
+
+def test_the_hash_of_the_engine_sees_every_text_that_decides_a_fill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = code_tree(tmp_path)
+    monkeypatch.setattr(tape_io, "_ROOT", root)
+    whole = [engine_hash.__wrapped__()]
+    for name in ("backtest/loop.py", "backtest/engine.py", "services/executor/plan.py", "backtest/tape.py"):
+        (root / name).write_text("z = 3\n")
+        whole.append(engine_hash.__wrapped__())
+    assert len(set(whole)) == 5
 
 
 def test_what_was_played_once_is_not_played_again(
