@@ -5,23 +5,16 @@ In Python: `from mm_backtest import backtest`.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from pathlib import Path
 
-VENV_PYTHON = Path(__file__).resolve().parent / ".venv" / "bin" / "python"
+from shared.door import main_of
 
 if __name__ == "__main__":
     answers_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if answers_interrupts:  # while only modules are loaded, Ctrl-C simply ends it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        from backtest.main import main
-    except ModuleNotFoundError as error:  # another Python than the one `make setup` prepared
-        if not VENV_PYTHON.exists() or Path(sys.prefix) == VENV_PYTHON.parents[1]:
-            sys.exit(f"mm_backtest.py: {error}: run `make setup` once")
-        os.execv(VENV_PYTHON, [str(VENV_PYTHON), *sys.argv])
+    main = main_of("backtest.main")
     if answers_interrupts:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

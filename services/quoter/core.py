@@ -37,6 +37,7 @@ from shared.messages import (
 from shared.projection import Config as ProjectionConfig
 
 _HOT = frozenset({SpotQuote, OutcomeBook})  # these say themselves whether they change what the inputs allow
+_ANALYZED = frozenset({"Volatility", "Regime", "Flow", "LeadLag"})  # each message is whole, whoever says it
 _NOBODY: tuple[MarketQuoter, ...] = ()
 
 
@@ -200,8 +201,13 @@ class QuoterCore:
         return self._note(self._concerned(subject), event)
 
     def _take_gap(self, gap: Gap) -> Sequence[MarketQuoter]:
-        """Stale the input whose messages were lost, until its next message."""
+        """Stale the input whose messages were lost, until its next message.
+
+        An analyzer that hands a market to another instance loses nothing: it is the voice that changes.
+        """
         name, _, rest = gap.topic.partition(".")
+        if gap.lost == 0 and name in _ANALYZED:
+            return _NOBODY
         subject, _, source = rest.partition(".")
         owner = self.assets.get(subject) or self.markets.get(subject)
         if owner is None or not owner.lose(name, source):

@@ -224,8 +224,8 @@ class Scene:
         stamped = msgspec.structs.replace(message, ts_recv_ns=self.now)
         return self._keep(self.core.update(Delivery(topic, 1, seq, stamped)))
 
-    def lose(self, topic: str) -> list[QuoteSet]:
-        return self._keep(self.core.update(Gap(topic, 1, self.now)))
+    def lose(self, topic: str, lost: int = 1) -> list[QuoteSet]:
+        return self._keep(self.core.update(Gap(topic, lost, self.now)))
 
     def tick(self, seconds: float = 0.0) -> list[QuoteSet]:
         """Time passes in silence."""

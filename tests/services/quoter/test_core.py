@@ -166,6 +166,25 @@ def test_lost_messages_stale_their_input_until_the_next_one(topic: str, reason: 
     assert scene.latest().reasons == ()
 
 
+@pytest.mark.parametrize("name", ["Volatility", "Regime", "Flow", "LeadLag"])
+def test_an_analyzer_that_takes_a_market_over_pulls_nothing(name: str) -> None:
+    scene = Scene()
+    scene.latest()
+    scene.lose(f"{name}.btc-15m", lost=0)
+    assert scene.latest().reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("topic", "reason"),
+    [("OutcomeBook.btc-15m.PUT", "book_gap"), ("Position.btc-15m", "position_unknown")],
+)
+def test_a_feed_or_a_ledger_that_begins_anew_is_a_gap(topic: str, reason: str) -> None:
+    scene = Scene()
+    scene.latest()
+    scene.lose(topic, lost=0)
+    assert reason in scene.latest().reasons
+
+
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
