@@ -8,13 +8,14 @@ from __future__ import annotations
 import signal
 import sys
 
-from shared.door import main_of
+from shared.door import prepared_python
 
 if __name__ == "__main__":
     answers_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if answers_interrupts:  # while only modules are loaded, Ctrl-C simply ends it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    main = main_of("backtest.main")
+    with prepared_python():
+        from backtest.main import main
     if answers_interrupts:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

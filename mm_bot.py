@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from shared.door import main_of
+from shared.door import prepared_python
 
 if __name__ == "__main__":
-    sys.exit(main_of("bot.main")(sys.argv[1:]))
+    with prepared_python():
+        from bot.main import main
+    sys.exit(main(sys.argv[1:]))

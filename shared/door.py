@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def main_of(module: str) -> Callable[[list[str]], int]:
-    """`main` of the module that does the work.
+@contextmanager
+def prepared_python() -> Iterator[None]:
+    """Around a door's imports: where a package is missing, the process begins anew with the prepared Python.
 
-    Where a package is missing, the process begins anew with the prepared Python. Where that is not there either, or is
-    this one, it exits with a sentence that says what to do.
+    Where that is not there either, or is this one, it exits with a sentence that says what to do.
     """
     try:
-        main: Callable[[list[str]], int] = import_module(module).main
+        yield
     except ModuleNotFoundError as error:
         prepared = ROOT / ".venv" / "bin" / "python"
         if not prepared.exists() or Path(sys.prefix) == prepared.parents[1]:
             sys.exit(f"{Path(sys.argv[0]).name}: {error}: run `make setup` once")
         os.execv(prepared, [str(prepared), *sys.argv])
-    return main
