@@ -30,8 +30,8 @@ setup: $(KERNELS)  ## Virtual environment, locked dependencies, compiled kernels
 run: setup  ## Start the whole system (simulated venues); ARGS="--markets eth-15m" passes flags.
 	@$(BIN)/python mm_bot.py $(ARGS)
 
-test: setup  ## Run the tests; ARGS="-k strike" passes flags.
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup  ## Run the tests, on up to four cores; ARGS="-k strike" passes flags.
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-deploy: setup  ## Build the image, start all containers, scale, kill, roll, tear down; BUILD_NETWORK=host behind a mirror.
 	@TEST_DEPLOY=1 $(BIN)/python -m pytest tests/deploy -rs $(ARGS)
