@@ -36,6 +36,7 @@ _SNAPSHOTS = tuple(f"{each.__name__}.".encode() for each in SNAPSHOTS)
 _NOT_CACHED = tuple(f"{each.__name__}.".encode() for each in NOT_CACHED)
 HIGH_WATER_MARK = 20_000  # messages queued for one slow peer before the bus drops, and counts, what follows
 MAX_FRAME_BYTES = 1 << 20
+PING_EACH_MS, PING_TIMEOUT_MS = 1000, 3000  # over TCP
 _DOMAIN = b"bus"  # of the authentication: one list for all sockets
 _DRAIN_LIMIT = 500  # messages taken in one go, so that timers are never starved
 
@@ -129,7 +130,15 @@ def _keys_of(address: str) -> BusKeys | None:
     return address.keys if isinstance(address, Address) else None
 
 
+def _notice_the_dead(socket: zmq.Socket[bytes], address: str) -> None:
+    """A machine that lost power says no goodbye, and a subscriber never speaks: ask, else connect anew."""
+    if address.startswith("tcp://"):
+        socket.set(zmq.HEARTBEAT_IVL, PING_EACH_MS)
+        socket.set(zmq.HEARTBEAT_TIMEOUT, PING_TIMEOUT_MS)
+
+
 def _connect(socket: zmq.Socket[bytes], address: str) -> None:
+    _notice_the_dead(socket, address)
     keys = _keys_of(address)
     if keys is not None:
         socket.set(zmq.CURVE_SECRETKEY, keys.secret)
@@ -139,6 +148,7 @@ def _connect(socket: zmq.Socket[bytes], address: str) -> None:
 
 
 def _bind(socket: zmq.Socket[bytes], address: str) -> None:
+    _notice_the_dead(socket, address)
     keys = _keys_of(address)
     if keys is not None:
         socket.set(zmq.CURVE_SERVER, 1)

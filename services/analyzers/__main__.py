@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY, Gauge
 
 from services.analyzers.core import KINDS
 from services.analyzers.metrics_io import SignalCollector
+from services.analyzers.rehearsal import rehearse
 from services.analyzers.share import Share
 from shared.config import MMConfig
 from shared.service import EXIT_CONFIGURATION, Runtime, run
@@ -26,6 +27,7 @@ def main(arguments: list[str]) -> None:
         text = runtime.settings.config_json
         config = MMConfig.model_validate_json(text) if text else MMConfig()
         markets = [each.name for each in runtime.series]
+        rehearse(chosen[0], config)  # whoever beats can serve
         share = Share(chosen[0], markets, config, instance=runtime.instance, started_ns=runtime.started_ns)
         _OWNED.labels(chosen[0]).set_function(lambda: len(share.owned))
         return share

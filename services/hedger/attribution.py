@@ -54,12 +54,12 @@ class PeriodAttribution:
 
     def __init__(self) -> None:
         self._counted: list[_Counted] = []
-        self._last_mid: float | None = None
+        self.last_mid: float | None = None
 
     def mark(self, call_mid: float | None) -> None:
         """The mid of CALL now; None changes nothing."""
         if call_mid is not None:
-            self._last_mid = call_mid
+            self.last_mid = call_mid
 
     def take(self, entry: Entry, call_mid: float | None) -> None:
         """A booked fill, with the mid of CALL then if it is known; or the reversal of one, which undoes its parts."""
@@ -83,7 +83,7 @@ class PeriodAttribution:
         signed = sign * from_micro(entry.units) * (1.0 if entry.side == "buy" else -1.0)
         price = from_micro(entry.price_micro)
         then, last = (
-            None if mid is None else mid if is_call else 1.0 - mid for mid in (counted.call_mid, self._last_mid)
+            None if mid is None else mid if is_call else 1.0 - mid for mid in (counted.call_mid, self.last_mid)
         )
         payoff = None if outcome is None else float(outcome == entry.outcome)
         spread = inventory = settlement = unattributed = 0.0
@@ -123,6 +123,11 @@ class MarketAttribution:
         if outcome is not None:
             self._settled = self._settled.plus(period.parts(outcome))
             del self._periods[entry.slug]
+
+    def last_mid(self, slug: str) -> float | None:
+        """The last mid of CALL in an open period; None when none was seen since its first fill."""
+        period = self._periods.get(slug)
+        return None if period is None else period.last_mid
 
     def parts(self) -> Parts:
         """Settled and open periods together."""

@@ -11,7 +11,7 @@ one of its legs, a reversal before its fill. Each detail begins with the name of
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from services.hedger import entries as make
 from services.hedger.accounts import Account, Books
@@ -26,15 +26,21 @@ LONGEST_REASON = 500
 LARGEST_MICRO = 10**13  # ten million dollars or shares in one booking: more is a mistake of units
 LAST_NS = 2**63 - 1
 
+Refusal = Literal[
+    "already_reversed", "amount", "id", "id_reused", "market", "no_fill", "order_differs", "order_size",
+    "outcome_differs", "price", "reason", "running", "slug", "time", "units",
+]  # fmt: skip
+Delay = Literal["fill_unknown", "ledger", "pairs", "short"]
+
 
 class Verdict(NamedTuple):
-    """What became of a booking. `name` is the reason of a refusal; `is_known`: it stood in the ledger before.
+    """What became of a booking. `name` is why it was not taken; `is_known`: it stood in the ledger before.
 
     `entry` is the ledger entry that it is; 0: none.
     """
 
     status: Status = "ok"
-    name: str = ""
+    name: Refusal | Delay | Literal[""] = ""
     detail: str = ""
     is_known: bool = False
     entry: int = 0
@@ -213,7 +219,7 @@ class Batch:
         for outcome, units in (("CALL", entry.call_units), ("PUT", entry.put_units)):
             held = 0 if account is None else account.available(outcome)
             if units < 0 and held + units < 0:
-                name = "pairs" if entry.kind == "merge" else "short"
+                name: Delay = "pairs" if entry.kind == "merge" else "short"
                 detail = (
                     f"{name}: {from_micro(-units):g} {outcome} are given and {from_micro(held):g} are held in "
                     f"{entry.slug}; when a purchase is still on its way, send this again"
@@ -260,7 +266,7 @@ def _reused(known: Entry) -> Verdict:
     return Verdict("refused", "id_reused", detail)
 
 
-def _refuse(name: str, text: str) -> Verdict:
+def _refuse(name: Refusal, text: str) -> Verdict:
     return Verdict("refused", name, f"{name}: {text}")
 
 

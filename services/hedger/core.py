@@ -24,6 +24,7 @@ from services.hedger.hedge import answer_hedge
 from services.hedger.hedge_inputs import HedgeError, OtherPosition
 from services.hedger.journal import Journal, JournalError, MemoryJournal
 from services.hedger.market_view import MarketView, position_of
+from services.hedger.pnl import unrealized_usd
 from services.hedger.rows import entry_row, pnl_row, utc_text
 from shared.config import MMConfig
 from shared.core import Delivery, Event, EventClock, Gap
@@ -67,7 +68,8 @@ class HedgerCore:
 
     def __init__(self, markets: Sequence[str], journal: Journal | None = None, config: MMConfig | None = None) -> None:
         self.books = Books()
-        self.refused: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()  # for good, by reason
+        self.delayed: Counter[str] = Counter()  # what its sender sends again
         self.booked: Counter[str] = Counter()
         self.ledger_errors = 0
         self.notices: list[str] = []
@@ -254,7 +256,9 @@ class HedgerCore:
 
     def _count(self, verdicts: list[Verdict]) -> list[Verdict]:
         for verdict in verdicts:
-            if verdict.status != "ok":
+            if verdict.status == "unavailable":
+                self.delayed[verdict.name] += 1
+            elif verdict.status != "ok":
                 self.refused[verdict.name] += 1
         return verdicts
 
@@ -289,13 +293,19 @@ class HedgerCore:
             call_mid = mid_of(view.book("CALL", self.now_ns)) if view.slug == entry.slug else None
             self.attributions[entry.market].take(entry, call_mid, self.books.accounts[entry.slug].outcome)
 
-    def day_realized_usd(self, market: str) -> float:
-        """Realized net of fees in the periods that ended in the last 24 hours, or have not yet, in dollars."""
+    def day_pnl_usd(self, market: str) -> float:
+        """Profit net of fees of the periods that ended in the last 24 hours or have no outcome yet, in dollars.
+
+        What is held counts at the last mid of its period; where none is known, under the outcome that is worse for it.
+        """
         since_ns = self.now_ns - DAY_NS
-        accounts = tuple(self.books.accounts.values())
-        return from_micro(
-            sum(each.realized_micro for each in accounts if each.market == market and each.end_ns > since_ns)
-        )
+        total_usd = 0.0
+        for account in tuple(self.books.accounts.values()):
+            if account.market == market and (account.end_ns > since_ns or account.is_open()):
+                mid = self.attributions[market].last_mid(account.slug)
+                held_usd = [unrealized_usd(account, worth) or 0.0 for worth in ((0.0, 1.0) if mid is None else (mid,))]
+                total_usd += from_micro(account.realized_micro) + min(held_usd)
+        return total_usd
 
     def _fail(self, error: JournalError) -> None:
         self.ledger_errors += 1

@@ -8,6 +8,7 @@ from typing import get_args
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from services.hedger.bookings import Delay, Refusal
 from services.hedger.core import HedgerCore
 from services.hedger.entries import EntryKind
 
@@ -38,10 +39,14 @@ class HedgerCollector(Collector):
         for kind, count in (dict.fromkeys(get_args(EntryKind), 0) | core.booked).items():
             booked.add_metric([kind], count)
         yield booked
-        refused = CounterMetricFamily("hedger_bookings_refused", "Bookings not taken.", labels=["reason"])
-        for reason, count in tuple(core.refused.items()):
-            refused.add_metric([reason], count)
-        yield refused
+        for name, text, reasons, counts in (
+            ("hedger_bookings_refused", "Bookings refused for good.", get_args(Refusal), core.refused),
+            ("hedger_bookings_delayed", "Bookings that their sender has to send again.", get_args(Delay), core.delayed),
+        ):
+            family = CounterMetricFamily(name, text, labels=["reason"])
+            for reason in reasons:
+                family.add_metric([reason], counts[reason])
+            yield family
         yield GaugeMetricFamily("hedger_ledger_entries", "Entries in the ledger.", core.books.sequence)
         yield CounterMetricFamily("hedger_ledger_errors", "Times the ledger did not answer.", core.ledger_errors)
         yield GaugeMetricFamily("hedger_waiting_periods", "Periods over whose outcome is missing.", len(core.waiting()))
@@ -71,8 +76,8 @@ class HedgerCollector(Collector):
                 if number is not None:
                     family.add_metric([market], number)
         day = GaugeMetricFamily(
-            "hedger_day_realized_pnl_usd",
-            "Realized net of fees in the periods that ended in the last 24 hours, or have not yet.",
+            "hedger_day_pnl_usd",
+            "Profit of the last 24 hours' periods and of those without outcome; held shares at the last mid, else at worst.",
             labels=["market"],
         )
         attribution = GaugeMetricFamily(
@@ -81,7 +86,7 @@ class HedgerCollector(Collector):
             labels=["market", "part"],
         )
         for market, attributed in core.attributions.items():
-            day.add_metric([market], core.day_realized_usd(market))
+            day.add_metric([market], core.day_pnl_usd(market))
             for part, number in attributed.parts()._asdict().items():
                 attribution.add_metric([market, part], number)
         yield from (shares, prices, *(family for family, _ in gauges), day, attribution)

@@ -23,10 +23,15 @@ class QuoteCollector(Collector):
 
     def __init__(self) -> None:
         self._last: dict[str, QuoteSet] = {}
+        self._published_s: dict[str, float] = {}
 
     def begin(self, markets: Sequence[str]) -> None:
-        """Every count of these markets is a zero from the start, so that its first time is an increase."""
+        """Every count of these markets is a zero from the start, so that its first time is an increase.
+
+        Their silence begins now.
+        """
         for market in markets:
+            self._published_s[market] = time.time()
             for action in get_args(Action):
                 _SETS.labels(market, action)
             for rule in RULES:
@@ -36,6 +41,7 @@ class QuoteCollector(Collector):
         """One more that was published."""
         if isinstance(message, QuoteSet):
             self._last[message.market] = message
+            self._published_s[message.market] = message.ts_recv_ns / NS_PER_S
             _SETS.labels(message.market, message.action).inc()
             for reason in message.reasons:
                 _REASONS.labels(message.market, reason).inc()
@@ -43,7 +49,9 @@ class QuoteCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The numbers of the last quote sets while their lease lasts; what a set does not say has no sample."""
         published = GaugeMetricFamily(
-            "quoter_published_timestamp_seconds", "Time of the last quote set (Unix time).", labels=["market"]
+            "quoter_published_timestamp_seconds",
+            "Time of the last quote set (Unix time); until the first, of the start.",
+            labels=["market"],
         )
         time_left = GaugeMetricFamily("quoter_time_to_expiry_seconds", "Seconds left in the period.", labels=["market"])
         fair_value = GaugeMetricFamily("quoter_fair_value", "Probability that CALL pays.", labels=["market"])
@@ -52,9 +60,10 @@ class QuoteCollector(Collector):
         terms = GaugeMetricFamily(
             "quoter_breakdown", "The numbers behind the last quotes, by their name.", labels=["market", "term"]
         )
+        for market, published_s in tuple(self._published_s.items()):
+            published.add_metric([market], published_s)
         now_ns = time.time_ns()
         for market, quotes in tuple(self._last.items()):
-            published.add_metric([market], quotes.ts_recv_ns / NS_PER_S)
             if quotes.valid_until_ns < now_ns:
                 continue
             time_left.add_metric([market], quotes.time_to_expiry_s)

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -25,7 +26,7 @@ from bot.keys_io import make_keys
 from services.simulator.urls import urls
 from shared.config import MMConfig
 from shared.market import NS_PER_S, Series
-from tests.processes import running
+from tests.processes import ROOT, running, start
 
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET, of setns(2)
 MS_PER_S = 1000
@@ -50,6 +51,9 @@ class Machines:
         """Raises CalledProcessError where it is not allowed."""
         ip("netns", "add", self.first)
         ip("netns", "add", self.second)
+        self._join()
+
+    def _join(self) -> None:
         ip("link", "add", "wire", "netns", self.first, "type", "veth", "peer", "name", "wire", "netns", self.second)
         for name, address in ((self.first, self.first_address), (self.second, self.second_address)):
             ip("-n", name, "address", "add", f"{address}/24", "dev", "wire")
@@ -59,6 +63,16 @@ class Machines:
     def remove(self) -> None:
         for name in (self.first, self.second):
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False, timeout=20)
+
+    def replace_first(self) -> None:
+        """Another machine takes the place of the first, whose parts are dead; the second heard of no end."""
+        ip("netns", "delete", self.first)
+        ip("netns", "add", self.first)
+        self._join()
+
+    def pull_out(self) -> None:
+        """The wire is gone."""
+        ip("-n", self.first, "link", "delete", "wire")
 
     def cut(self) -> None:
         ip("-n", self.first, "link", "set", "wire", "down")
@@ -227,3 +241,49 @@ def test_a_cut_wire_pulls_the_quotes_on_both_machines_and_they_return_by_themsel
         machines.heal()
         near.wait(is_quoting)
         far.wait(is_quoting)
+
+
+LISTENER = """
+import sys
+from pathlib import Path
+from shared.bus import Endpoints, Subscriber
+from shared.bus_keys_io import read_keys
+from shared.core import Delivery
+subscriber = Subscriber(Endpoints.of(sys.argv[1], read_keys(Path(sys.argv[2]))), ["Heartbeat.broker."])
+subscriber.join(60)
+while True:
+    for event in subscriber.receive(1000):
+        if isinstance(event, Delivery):
+            print(event.message.instance, flush=True)
+"""
+
+
+def test_a_subscriber_hears_the_broker_that_follows_one_whose_machine_lost_power(
+    machines: Machines, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    assert make_keys(KeysRequest(keys, ("second",)), out=io.StringIO(), err=io.StringIO()) == 0
+    bus = f"tcp://{machines.first_address}:7700"
+    own = {"MM_BUS_KEYS": str(keys / "server")}
+    with on(machines.first):
+        broker = start("services.broker", bus=bus, variables=own | {"MM_INSTANCE": "broker-before"})
+    with on(machines.second):
+        listener = subprocess.Popen(
+            [sys.executable, "-c", LISTENER, bus, str(keys / "second")],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    assert listener.stdout is not None
+    try:
+        assert listener.stdout.readline() == "broker-before\n"
+        machines.pull_out()
+        broker.kill()
+        broker.communicate()
+        machines.replace_first()
+        with on(machines.first), running("services.broker", bus=bus, variables=own | {"MM_INSTANCE": "broker-after"}):
+            while listener.stdout.readline() != "broker-after\n":
+                assert listener.poll() is None
+    finally:
+        listener.kill()
+        listener.communicate()

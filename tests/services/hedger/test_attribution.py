@@ -141,8 +141,24 @@ def test_the_days_profit_forgets_periods_that_ended_a_day_ago() -> None:
     hedger = hedger_in_a_period()
     ask(hedger, fill())
     ask(hedger, outcome("CALL"), now_ns=END_NS)
-    assert hedger.day_realized_usd("btc-15m") == pytest.approx(5.1)
-    assert hedger.day_realized_usd("eth-15m") == 0.0
+    assert hedger.day_pnl_usd("btc-15m") == pytest.approx(5.1)
+    assert hedger.day_pnl_usd("eth-15m") == 0.0
     hedger.update(Timer(END_NS + 86_400 * NS))
-    assert hedger.day_realized_usd("btc-15m") == 0.0
+    assert hedger.day_pnl_usd("btc-15m") == 0.0
     assert hedger.now_ns > AT_NS
+
+
+def test_the_days_profit_counts_what_is_held_at_the_last_mid_also_when_its_period_is_long_over() -> None:
+    hedger = hedger_in_a_period()
+    book(hedger, bid=29, ask_ticks=31)
+    ask(hedger, fill())  # 10 CALL at 0.49
+    assert hedger.day_pnl_usd("btc-15m") == pytest.approx(10 * (0.30 - 0.49))
+    hedger.update(Timer(END_NS + 2 * 86_400 * NS))
+    assert hedger.day_pnl_usd("btc-15m") == pytest.approx(10 * (0.30 - 0.49))
+
+
+def test_the_days_profit_counts_what_nobody_valued_under_its_worse_outcome() -> None:
+    hedger = hedger_in_a_period()
+    ask(hedger, fill())
+    ask(hedger, fill("p", outcome="PUT", units=4 * MICRO, price_micro=500_000))
+    assert hedger.day_pnl_usd("btc-15m") == pytest.approx(4 * 1.0 - 10 * 0.49 - 4 * 0.50)

@@ -198,7 +198,7 @@ def test_a_broken_ledger_books_nothing_and_questions_are_still_answered() -> Non
     assert [each.status for each in answers] == ["unavailable", "ok", "unavailable", "ok"]
     assert answers[3].positions[0].call_shares == 10.0
     assert hedger.take_messages() == []
-    assert hedger.refused == {"ledger": 2}
+    assert (hedger.refused, hedger.delayed) == ({}, {"ledger": 2})
     assert hedger.books.sequence == 1
     journal.is_broken = False
     assert [each.status for each in ask_all(hedger, fill("f2"), fill("bad", price_micro=0))] == ["ok", "refused"]

@@ -26,7 +26,9 @@ def test_bookings_refusals_and_positions_are_metrics() -> None:
         'hedger_average_price{market="btc-15m",outcome="CALL"} 0.49',
         'hedger_mergeable_pairs{market="btc-15m"} 1.0',
         'hedger_period_fills{market="btc-15m"} 2.0',
-        'hedger_day_realized_pnl_usd{market="eth-15m"} 0.0',
+        'hedger_bookings_refused_total{reason="slug"} 0.0',  # before its first time
+        'hedger_bookings_delayed_total{reason="ledger"} 0.0',
+        'hedger_day_pnl_usd{market="eth-15m"} 0.0',
         'hedger_attribution_usd{market="btc-15m",part="spread"} 0.0',
     ):
         assert line in page

@@ -55,3 +55,13 @@ def test_actions_and_reasons_are_counted_from_zero() -> None:
     collector.count(build(QuoteSet, market=market, action="PULL_QUOTES", reasons=("oracle_stale",)))
     assert REGISTRY.get_sample_value("quoter_quote_sets_total", pulled) == 1.0
     assert REGISTRY.get_sample_value("quoter_reasons_total", stale) == 1.0
+
+
+def test_a_quoter_that_never_published_is_silent_since_its_start() -> None:
+    collector = QuoteCollector()
+    registry = CollectorRegistry()
+    registry.register(collector)
+    collector.begin(["sol-4h"])
+    begun_s = registry.get_sample_value("quoter_published_timestamp_seconds", {"market": "sol-4h"})
+    assert begun_s is not None
+    assert abs(time.time() - begun_s) < 60.0
