@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -183,14 +183,13 @@ def parse(arguments: Sequence[str]) -> Options:
     """The options. Exits with 2 and a message when they cannot be used."""
     parser = make_parser()
     given = parser.parse_args(arguments)
-    if given.compare and (given.config or given.set or given.preset != "default"):
-        parser.error("--compare names both configurations: leave --preset, --config and --set out")
-    if given.periods is None:
-        given.periods = SEARCH_PERIODS if given.optimize else SAMPLE_PERIODS
     if sum((bool(given.compare), given.optimize, given.generate_sample)) > 1:
         parser.error("--optimize, --compare and --generate-sample are different things to do: choose one")
     if given.generate_sample and given.data:
         parser.error("--generate-sample makes data: leave --data out")
+    _refuse_idle(parser, given, {each.partition("=")[0] for each in arguments})
+    if given.periods is None:
+        given.periods = SEARCH_PERIODS if given.optimize else SAMPLE_PERIODS
     for name, least in (("periods", 1), ("trials", MIN_EXPLORED), ("folds", 1), ("workers", 1), ("seed", 0)):
         if getattr(given, name) < least:
             parser.error(f"--{name} {getattr(given, name)}: give {least} or more")
@@ -201,6 +200,8 @@ def parse(arguments: Sequence[str]) -> Options:
         parser.error(f"--requote-ms {given.requote_ms}: give 0 to 60000")
     if not 0.0 <= given.jitter_ms <= 60_000.0:
         parser.error(f"--jitter-ms {given.jitter_ms}: give 0 to 60000")
+    if given.jitter_ms > 0.0 and min(order_ms, cancel_ms) == 0.0:
+        parser.error("--jitter-ms: a latency of 0 ms cannot spread; give --latency-ms above 0, or leave it out")
     if given.out.exists() and not given.out.is_dir():
         parser.error(f"--out {given.out}: give a folder")
     return Options(
@@ -232,6 +233,48 @@ def parse(arguments: Sequence[str]) -> Options:
         json=given.json,
         progress=not given.no_progress,
     )
+
+
+def _refuse_idle(parser: argparse.ArgumentParser, given: argparse.Namespace, flags: Set[str]) -> None:
+    """Flags that would do nothing together with the others end the program: nobody shall believe that they did."""
+    configuration = ("--preset", "--config", "--set")
+    rules = (
+        (
+            given.generate_sample,
+            (*configuration, "--queue", "--latency-ms", "--jitter-ms", "--requote-ms", "--no-ablation", "--json"),
+            "--generate-sample runs no configuration and writes no report: leave it out",
+        ),
+        (
+            not given.optimize,
+            ("--trials", "--folds", "--space", "--storage", "--scheduler"),
+            "it is for a search: add --optimize, or leave it out",
+        ),
+        (given.compare, configuration, "--compare names both configurations: leave it out"),
+        (
+            given.optimize or given.compare,
+            ("--no-ablation",),
+            "techniques are switched off only without --optimize and --compare: leave it out",
+        ),
+        (
+            given.data,
+            ("--periods", "--series", "--sample"),
+            "it is for simulated periods: leave it out, or leave --data out",
+        ),
+        (not given.data, ("--markets",), "it chooses from --data: name what to simulate with --series"),
+        (
+            given.data and not given.optimize and not given.jitter_ms,
+            ("--seed",),
+            "nothing is drawn: add --jitter-ms or --optimize, or leave it out",
+        ),
+    )
+    for is_idle, named, remedy in rules:
+        for flag in named:
+            if is_idle and flag in flags:
+                parser.error(f"{flag} does nothing here: {remedy}")
+    for each in given.sample:
+        name = each.partition("=")[0].strip()
+        if name in ("periods", "series"):
+            parser.error(f"--sample {name}: give --{name}")
 
 
 def _series(parser: argparse.ArgumentParser, flag: str, text: str) -> str:

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -32,7 +33,7 @@ from backtest.importers import book_implied, inferred_trades
 from backtest.importers.resolvedkit_io import SampleAbsentError, sample_path
 from backtest.optimizer.decision import Verdict, decide
 from backtest.optimizer.evaluate import QUEUE_MODELS
-from backtest.optimizer.search import MIN_TRAIN_PERIODS, Found, Plan, SearchError, search, sqlite_url
+from backtest.optimizer.search import Found, Plan, SearchError, folds_of, search, sqlite_url
 from backtest.optimizer.space import Space, SpaceError, space_around
 from backtest.parts import Part, Played, first_pass, parts_of, told
 from backtest.report_page_io import numbers_of, write_report
@@ -44,10 +45,11 @@ from backtest.tape import Tape, tape_key
 from backtest.tape_io import engine_hash, read_tapes
 from shared.config import ConfigError, MMConfig, Techniques, load_config
 from shared.exchange import QueueName
-from shared.market import NS_PER_S
+from shared.market import NS_PER_S, Series
 
 Floats = NDArray[np.float64]
 CONCLUDED = (book_implied.NOTES[0], inferred_trades.NOTES[0])  # of a recording that lacks prices, or trades
+LONGEST_EMBARGO_NS = 3600 * NS_PER_S
 OPPOSITE = "buying the opposite outcome"  # hedging as a technique: no switch of the configuration, an option of the run
 
 
@@ -138,7 +140,8 @@ class Backtest:
         variants = _variants(first) if options.ablation and is_plain else {}
         ground = self._play(parts, [first, *variants.values(), *([second] if second is not None else [])])
         results = {queue: self._result(ground, first, queue) for queue in options.queues}
-        optimizer = None if space is None else self._optimize(ground, first, space)
+        # Fewer periods are another search: what is done of this one would be lost.
+        optimizer = None if space is None or self._is_interrupted else self._optimize(ground, first, space)
         comparison = None if second is None else self._compare(ground, results[options.headline], second)
         ablation = self._ablation(ground, first, variants)
         baselines = self._baselines(ground, first)
@@ -293,8 +296,10 @@ class Backtest:
 
     def _space(self, config: MMConfig) -> Space:
         """What is searched. What can be known to be too little is refused before anything is played."""
-        options, least = self._options, MIN_TRAIN_PERIODS * (self._options.folds + 1)
-        if not options.data and options.periods < least:
+        options = self._options
+        if not options.data and not _can_search(_sample_settings(options), options.folds):
+            more = (_sample_settings(options._replace(periods=each)) for each in count(options.periods + 1))
+            least = next(each.periods for each in more if _can_search(each, options.folds))
             raise SearchError(
                 f"--periods {options.periods}: too few for {options.folds} folds; give {least}, or fewer --folds"
             )
@@ -313,7 +318,7 @@ class Backtest:
             engine_version=engine_hash(),
             trials=options.trials,
             folds=options.folds,
-            embargo_ns=_embargo_ns(tapes),
+            embargo_ns=_embargo_ns(tapes) if options.data else _embargo_of_sample_ns(_sample_settings(options)),
             seed=options.seed,
         )
         folders = tuple(each.tapes[0].resolve() for each in ground.played)
@@ -347,9 +352,10 @@ class Backtest:
         periods = len(tapes)
         if self._is_interrupted:
             wanted = max(len(parts), 0 if self._options.data else _sample_settings(self._options).chunks)
-            found.append(
-                f"interrupted: {len(ground.played)} of {wanted} parts are in this report, and what was not run is not"
-            )
+            left_out = "what was not run is not in this report"
+            if len(ground.played) < wanted:
+                left_out = f"{len(ground.played)} of {wanted} parts are in this report, and what was not run is not"
+            found.append(f"interrupted: {left_out}")
         if twice := periods - len({tape.slug for tape in tapes}):
             found.append(f"{twice} of {periods} periods are there more than once, each counted by itself")
         if periods < 30:
@@ -361,6 +367,8 @@ class Backtest:
         found = {}
         if not options.optimize:
             found["optimizer"] = "No search was asked for: --optimize."
+        elif self._is_interrupted:
+            found["optimizer"] = "It was not begun: an interrupt came before all periods were played. Run it again."
         if options.compare is None:
             found["comparison"] = "No other configuration was given: --compare A B."
         if not options.ablation:
@@ -424,9 +432,26 @@ def _sample_settings(options: cli.Options) -> SampleSettings:
 
 
 def _embargo_ns(tapes: Sequence[Tape]) -> int:
-    """Volatility remembers about an hour; a sample whose worlds know nothing of each other needs less."""
+    """Volatility remembers about an hour; a short recording cannot spare as much."""
     span_ns = tapes[-1].period.end_ns - tapes[0].period.start_ns
-    return min(3600 * NS_PER_S, span_ns // 20)
+    return min(LONGEST_EMBARGO_NS, span_ns // 20)
+
+
+def _embargo_of_sample_ns(settings: SampleSettings) -> int:
+    """As long as the periods of one chunk: another is another world."""
+    return min(LONGEST_EMBARGO_NS, settings.chunk_periods * Series.parse(settings.series).length_s * NS_PER_S)
+
+
+def _can_search(settings: SampleSettings, folds: int) -> bool:
+    """Whether a sample has periods enough for the folds of a search."""
+    starts_s = [start_s for chunk in range(settings.chunks) for start_s in settings.starts(chunk)]
+    start_ns = np.array(starts_s, np.int64) * NS_PER_S
+    end_ns = start_ns + Series.parse(settings.series).length_s * NS_PER_S
+    try:
+        folds_of(start_ns, end_ns, folds=folds, purge_ns=0, embargo_ns=_embargo_of_sample_ns(settings))
+    except SearchError:
+        return False
+    return True
 
 
 def _told_of(found: Found, verdict: Verdict, config: MMConfig) -> report.Optimizer:
@@ -439,7 +464,7 @@ def _told_of(found: Found, verdict: Verdict, config: MMConfig) -> report.Optimiz
             report.Fold(
                 trained_on=_span(found.plan, train),
                 tested_on=_span(found.plan, test),
-                trained_usd=estimate(found.default_usd[train, judged]),
+                trained_usd=estimate(tested.train_usd[:, judged]),
                 tested_usd=estimate(tested.pnl_usd[:, judged]),
                 default_usd=estimate(tested.default_usd[:, judged]),
             )
@@ -455,4 +480,4 @@ def _span(plan: Plan, places: NDArray[np.int64]) -> str:
         return "none"
     first, last = int(plan.start_ns[places[0]]), int(plan.end_ns[places[-1]])
     begin, end = (datetime.fromtimestamp(each / NS_PER_S, UTC) for each in (first, last))
-    return f"{begin:%m-%d %H:%M} to {end:%m-%d %H:%M}, {len(places)} periods"
+    return f"{begin:%m-%d %H:%M} to {end:%m-%d %H:%M}"

@@ -176,7 +176,7 @@ def drawings(study: Study) -> dict[str, Drawing]:
         add(
             "optimizer",
             folds(study.optimizer.folds),
-            f"Walk forward, {count(len(study.optimizer.folds), 'fold')}: default in training, choice on later periods.",
+            f"{count(len(study.optimizer.folds), 'fold')}: the choice where it was chosen, and later. {bars}",
         )
     if study.comparison is not None:
         add("comparison", comparison(study.comparison), f"Both runs on the same periods. {bars}")
@@ -435,7 +435,7 @@ def differences(rows: Sequence[Paired], what: str) -> Figure:
 
 @_styled
 def folds(rows: Sequence[Fold]) -> Figure:
-    """In sample and out of sample, fold by fold."""
+    """The choice in sample and out of sample, and the default there, fold by fold."""
     figure = Figure(figsize=(_PAGE_IN, 3.7), layout="constrained")
     axes = figure.subplots()
     for at, fold in enumerate(rows):
@@ -446,11 +446,11 @@ def folds(rows: Sequence[Fold]) -> Figure:
             color=COLORS["unsure"],
             markersize=6.0,
             markerfacecolor=COLORS["paper"],
-            label="default, training periods" if at == 0 else None,
+            label="chosen, training periods" if at == 0 else None,
         )
-        _bar_and_marker(axes, fold.tested_usd, at, "gain", "o", "chosen, not seen" if at == 0 else None)
+        _bar_and_marker(axes, fold.tested_usd, at, "gain", "o", "chosen, test periods" if at == 0 else None)
         if fold.default_usd is not None:
-            _bar_and_marker(axes, fold.default_usd, at + 0.2, "loss", "s", "default, same periods" if at == 0 else None)
+            _bar_and_marker(axes, fold.default_usd, at + 0.2, "loss", "s", "default, test periods" if at == 0 else None)
     axes.axhline(0.0, color=COLORS["ink"], linewidth=0.8)
     axes.set_xticks(
         range(len(rows)), [f"{fold.tested_on}\n{count(fold.tested_usd.periods, 'period')}" for fold in rows]

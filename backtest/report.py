@@ -194,7 +194,7 @@ class Fold(NamedTuple):
 
     trained_on: str
     tested_on: str
-    trained_usd: Estimate
+    trained_usd: Estimate  # the choice, on the periods it was chosen on
     tested_usd: Estimate
     default_usd: Estimate | None = None  # the default configuration on the same test periods
 

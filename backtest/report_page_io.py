@@ -44,6 +44,10 @@ def write_report(study: Study, folder: Path) -> Path:
     """
     numbers = json.dumps(numbers_of(study), indent=1, allow_nan=False)
     drawn = drawings(study)
+    with rc_context(STYLE):
+        for drawing in drawn.values():  # laid out once, for the page and the picture
+            drawing.figure.draw_without_rendering()
+            drawing.figure.set_layout_engine("none")
     page = _page(study, drawn)
     pictures = folder / PLOTS
     pictures.mkdir(parents=True, exist_ok=True)

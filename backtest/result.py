@@ -25,7 +25,7 @@ from backtest.engine import Run
 from backtest.events import OUTCOMES
 from backtest.plots import equity as draw_equity
 from backtest.records import ACTIONS, UNKNOWN
-from backtest.statistics import mean_interval, sharpe_of
+from backtest.statistics import Difference, Estimate, mean_interval, paired_difference, sharpe_of
 from backtest.tape import Tape
 from services.quoter.records import PHASES, REGIMES
 from shared.config import MAX_TIERS, config_hash
@@ -59,7 +59,7 @@ class BacktestResult:
     def summary(self) -> dict[str, Any]:
         """The numbers that one looks at first. An interval is 95 %, one period is one unit; None: too few to say."""
         run, pnl_usd = self.run, self.pnl_usd
-        found = mean_interval(pnl_usd, rng=np.random.default_rng(SEED)) if len(pnl_usd) >= PERIODS_TO_SAY else None
+        found = interval_of(pnl_usd)
         sharpe = sharpe_of(pnl_usd)
         observed_s = float(run.periods["observed_s"].sum())
         bounds = (None, None) if found is None else (_number(found.low_usd), _number(found.high_usd))
@@ -202,6 +202,17 @@ class BacktestResult:
         queue = self.run.options.queue
         table = self.equity_df().rename(columns={"equity_usd": queue})
         return draw_equity(table[["end_ns", queue]], (queue,), queue)
+
+
+def interval_of(pnl_usd: NDArray[np.float64]) -> Estimate | None:
+    """The mean of a period and its 95 % interval; None for fewer than `PERIODS_TO_SAY`."""
+    return mean_interval(pnl_usd, rng=np.random.default_rng(SEED)) if len(pnl_usd) >= PERIODS_TO_SAY else None
+
+
+def difference_of(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Difference | None:
+    """`interval_of` ours less theirs, paired by period, with the chance of no difference; None for as few."""
+    enough = len(ours) >= PERIODS_TO_SAY
+    return paired_difference(ours, theirs, rng=np.random.default_rng(SEED)) if enough else None
 
 
 def max_drawdown(pnl_usd: NDArray[np.float64]) -> float:

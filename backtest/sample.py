@@ -47,12 +47,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from itertools import chain, islice
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from backtest.events import BOOK, LEVEL, ORACLE, ORACLE_KINDS, OUTAGE, SPOT, TRADE, Events, Label, Rows
 from services.feeds.freshness import expected_streams
@@ -75,6 +75,7 @@ from services.simulator.events import (
 from services.simulator.outcome_book import MICRO
 from services.simulator.params import ASSETS
 from services.simulator.period import Period as TruePeriod
+from services.simulator.settings import WorldKnobs
 from services.simulator.wire import e18_text
 from services.simulator.world import World, WorldConfig
 from shared.market import NS_PER_S, Series
@@ -96,8 +97,8 @@ PLANTED_EDGE: dict[str, Any] = {"informed_share": 0.0, "maker_lag_ms": 0}
 NO_EDGE: dict[str, Any] = {"informed_share": 1.0, "maker_lag_ms": 50}
 
 
-class SampleSettings(BaseModel):
-    """What to simulate; the world's own knobs have the ranges and the meaning of the simulator's settings."""
+class SampleSettings(WorldKnobs):
+    """What to simulate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -109,17 +110,6 @@ class SampleSettings(BaseModel):
     warm_up_s: int = Field(default=180, ge=5, le=3_600, description="Spot and oracle before a chunk's first period.")
     network_delay_ms: int = Field(default=20, ge=0, le=1_000, description="From a venue's emission to our receipt.")
     depth: int | None = Field(default=None, ge=1, description="Levels kept of each side of a book; None: all, as live.")
-    leader: Literal["bybit", "coinbase"] = Field(default="bybit", description="The spot venue that moves first.")
-    lead_ms: int = Field(default=400, ge=0, le=3_000, description="How long the other spot venue lags behind it.")
-    informed_share: float = Field(
-        default=0.25, ge=0.0, le=1.0, description="Share of takers who know the leader's price."
-    )
-    maker_lag_ms: int = Field(default=500, ge=0, le=3_000, description="How late other makers see the leader's price.")
-    sigma_scale: float = Field(default=1.0, gt=0.0, le=20.0, description="Factor on the coin's volatility.")
-    jump_scale: float = Field(default=1.0, ge=0.0, le=1_000.0, description="Factor on the rate of price jumps.")
-    missing_share: float = Field(default=0.02, ge=0.0, lt=1.0, description="Share of oracle seconds the relay loses.")
-    book_rate: float = Field(default=1.0, gt=0.0, le=50.0, description="Factor on the rate of book updates and trades.")
-    quote_rate: float = Field(default=1.0, gt=0.0, le=20.0, description="Factor on the rate of spot quotes.")
 
     @field_validator("series")
     @classmethod
@@ -137,7 +127,7 @@ class SampleSettings(BaseModel):
     @property
     def name(self) -> str:
         """A short identity of everything but how many periods: the first chunks of a longer sample are the same."""
-        told = self.model_dump_json(exclude={"periods"})
+        told = json.dumps(self.model_dump(mode="json", exclude={"periods"}), sort_keys=True)
         return f"{self.series}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
     def starts(self, chunk: int) -> tuple[int, ...]:
@@ -154,15 +144,7 @@ class SampleSettings(BaseModel):
         return WorldConfig(
             seed=int(np.random.SeedSequence([self.seed, chunk]).generate_state(1)[0]),
             series=(self.series,),
-            leader=self.leader,
-            lead_ms=self.lead_ms,
-            informed_share=self.informed_share,
-            maker_lag_ms=self.maker_lag_ms,
-            sigma_scale=self.sigma_scale,
-            jump_scale=self.jump_scale,
-            missing_share=self.missing_share,
-            book_rate=self.book_rate,
-            quote_rate=self.quote_rate,
+            **self.knobs(),
         )
 
 

@@ -20,8 +20,7 @@ from backtest import markouts as measured
 from backtest.attribution import HORIZON_S, PARTS, attribute_periods
 from backtest.fair_value.scoring import Estimate
 from backtest.records import ACTIONS, UNKNOWN
-from backtest.result import PERIODS_TO_SAY, SEED, BacktestResult
-from backtest.statistics import mean_interval, paired_difference
+from backtest.result import PERIODS_TO_SAY, BacktestResult, difference_of, interval_of
 from services.quoter.action import RULES
 from shared.config import MMConfig, config_hash
 from shared.exchange import QueueName
@@ -32,7 +31,7 @@ Floats = NDArray[np.float64]
 
 def estimate(pnl_usd: Floats) -> Estimate:
     """Mean a period and its interval."""
-    found = mean_interval(pnl_usd, rng=np.random.default_rng(SEED)) if len(pnl_usd) >= PERIODS_TO_SAY else None
+    found = interval_of(pnl_usd)
     if found is None:
         return Estimate(float(pnl_usd.mean()) if len(pnl_usd) else 0.0, None, None, len(pnl_usd))
     return Estimate(found.mean_usd, _bound(found.low_usd), _bound(found.high_usd), found.periods)
@@ -40,8 +39,7 @@ def estimate(pnl_usd: Floats) -> Estimate:
 
 def paired(name: str, ours: Floats, theirs: Floats) -> report.Paired:
     """Another run on the same periods, beside ours."""
-    enough = len(ours) >= PERIODS_TO_SAY
-    found = paired_difference(ours, theirs, rng=np.random.default_rng(SEED)) if enough else None
+    found = difference_of(ours, theirs)
     if found is None:
         difference = Estimate(float(np.mean(ours - theirs)) if len(ours) else 0.0, None, None, len(ours))
         return report.Paired(name, estimate(theirs), difference)

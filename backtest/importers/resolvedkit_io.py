@@ -19,22 +19,11 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 from rich.progress import track
 
-from backtest.events import ORACLE, OUTAGE, OUTCOMES, SPOT, TRADE, Events, Label, Rows
-from backtest.importers.columns import (
-    BookRows,
-    Books,
-    BookSide,
-    Names,
-    book_rows,
-    by_receipt,
-    chosen_slugs,
-    fine_from,
-    joined,
-    outages_of,
-    refuse,
-)
+from backtest.events import Events, Label
+from backtest.importers.book_recording import BookRecording
+from backtest.importers.columns import Books, BookSide, chosen_slugs
 from backtest.importers.eras import Token, announcements, fee_notes
-from shared.messages import Outcome, Period
+from shared.messages import Outcome
 
 SILENCE_S = 5
 NS_PER_MS = 1_000_000
@@ -84,42 +73,21 @@ def read(path: Path, *, markets: Sequence[str] = (), progress: bool = False) -> 
     listed = {market.slug: market for market in read_markets(path)}
     slugs = chosen_slugs(listed, markets)
     table = parquet.read_table(path / "books.parquet", columns=list(_BOOK_COLUMNS))
-    names, drops = Names(), Counter[str]()
-    parts, periods, labels = list[BookRows](), list[Period](), list[Label]()
-    outages: list[Rows] = [np.zeros(0, OUTAGE)]
+    recording = BookRecording(silence_s=SILENCE_S)
     for slug in track(slugs, description="reading markets", disable=not progress, transient=True):
         market = listed[slug]
-        both = {outcome: refuse(books, slug, drops) for outcome, books in _books_of(table, market)}
-        seen = [int(books.recv_ns[0]) for books in both.values() if len(books.recv_ns)]
-        if not seen:
-            drops["market_without_books"] += 1
+        both = recording.take_books(slug, dict(_books_of(table, market)))
+        if both is None:
+            recording.drops["market_without_books"] += 1
             continue
-        fine_ns = fine_from(both.values())
-        for place, outcome in enumerate(OUTCOMES):
-            parts.append(book_rows(both[outcome], slug=names.place(slug), outcome=place, fine_from_ns=fine_ns))
-            silent = outages_of(both[outcome], slug, outcome, silence_s=SILENCE_S, names=names, drops=drops)
-            outages.append(silent)
-        periods += announcements(slug, seen_ns=min(seen), ids=Token(condition=market.market_id))
+        seen_ns = min(int(books.recv_ns[0]) for books in both.values() if len(books.recv_ns))
+        recording.announce(announcements(slug, seen_ns=seen_ns, ids=Token(condition=market.market_id)))
         if market.outcome is None:
-            drops["market_without_payout"] += 1
+            recording.drops["market_without_payout"] += 1
         else:
-            labels.append(Label(slug, market.outcome, "payout"))
-    _count_strangers(table, listed, drops)
-    books, levels = joined(parts)
-    return Events(
-        source="resolvedkit",
-        notes=(*_NOTES, *fee_notes(slugs)),
-        drops=dict(drops),
-        names=names.all,
-        spot=np.zeros(0, SPOT),
-        oracle=np.zeros(0, ORACLE),
-        books=books,
-        levels=levels,
-        trades=np.zeros(0, TRADE),
-        outages=by_receipt(np.concatenate(outages), "start_ns"),
-        periods=tuple(sorted(periods, key=lambda period: period.ts_recv_ns)),
-        labels=tuple(labels),
-    )
+            recording.label(Label(slug, market.outcome, "payout"))
+    _count_strangers(table, listed, recording.drops)
+    return recording.events("resolvedkit", (*_NOTES, *fee_notes(slugs)))
 
 
 def sample_path() -> Path:

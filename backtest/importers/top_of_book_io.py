@@ -17,23 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.progress import track
 
-from backtest.events import ORACLE, OUTAGE, OUTCOMES, SPOT, TRADE, Events, Label, Rows
-from backtest.importers.columns import (
-    BookRows,
-    Books,
-    Names,
-    book_rows,
-    by_receipt,
-    chosen_slugs,
-    fine_from,
-    joined,
-    outages_of,
-    refuse,
-    top_side,
-)
+from backtest.events import OUTCOMES, Events, Label
+from backtest.importers.book_recording import BookRecording
+from backtest.importers.columns import Books, chosen_slugs, top_side
 from backtest.importers.eras import announcements, fee_notes
 from shared.market import NS_PER_S, Series, parse_slug
-from shared.messages import Outcome, Period
+from shared.messages import Outcome
 
 SERIES = Series.parse("btc-15m")
 ASSUMED_SHARES = 100.0
@@ -97,45 +86,24 @@ def read(path: Path, *, markets: Sequence[str] = (), progress: bool = False) -> 
         raise ValueError(f"{path} holds no prices_<YYYYmmdd>_<HHMM>.csv with the columns {', '.join(_COLUMNS)}")
     files = files_in(path)
     slugs = chosen_slugs(files, markets)
-    names, drops = Names(), Counter[str]()
-    parts, periods, labels = list[BookRows](), list[Period](), list[Label]()
-    outages: list[Rows] = [np.zeros(0, OUTAGE)]
+    recording = BookRecording(silence_s=SILENCE_S)
     for slug in track(slugs, description="reading files", disable=not progress, transient=True):
         rows = _rows_in(files[slug])
-        both = {outcome: refuse(books, slug, drops) for outcome, books in _books_of(rows, slug, drops).items()}
-        if not any(len(books.recv_ns) for books in both.values()):
-            drops["file_without_books"] += 1
+        both = recording.take_books(slug, _books_of(rows, slug, recording.drops))
+        if both is None:
+            recording.drops["file_without_books"] += 1
             continue
-        fine_ns = fine_from(both.values())
-        for place, outcome in enumerate(OUTCOMES):
-            parts.append(book_rows(both[outcome], slug=names.place(slug), outcome=place, fine_from_ns=fine_ns))
-            silent = outages_of(both[outcome], slug, outcome, silence_s=SILENCE_S, names=names, drops=drops)
-            outages.append(silent)
         announced = announcements(slug, seen_ns=int(rows.recv_ns[0]))
-        periods += announced
+        recording.announce(announced)
         call = both["CALL"]
         ended = outcome_in_book(
             call.recv_ns, call.bids.best(absent=0.0), call.asks.best(absent=1.0), announced[0].end_ns
         )
         if ended is None:
-            drops["period_without_outcome"] += 1
+            recording.drops["period_without_outcome"] += 1
         else:
-            labels.append(Label(slug, ended, "book"))
-    books, levels = joined(parts)
-    return Events(
-        source="top_of_book",
-        notes=(*_NOTES, *fee_notes(slugs)),
-        drops=dict(drops),
-        names=names.all,
-        spot=np.zeros(0, SPOT),
-        oracle=np.zeros(0, ORACLE),
-        books=books,
-        levels=levels,
-        trades=np.zeros(0, TRADE),
-        outages=by_receipt(np.concatenate(outages), "start_ns"),
-        periods=tuple(sorted(periods, key=lambda period: period.ts_recv_ns)),
-        labels=tuple(labels),
-    )
+            recording.label(Label(slug, ended, "book"))
+    return recording.events("top_of_book", (*_NOTES, *fee_notes(slugs)))
 
 
 def outcome_in_book(

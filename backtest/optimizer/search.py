@@ -85,8 +85,9 @@ class Tested(NamedTuple):
     trials: int
     choice: MMConfig | None  # None: nothing scored above the default, which then stands in
     score: float
+    train_usd: FloatArray  # training periods x queue models, of the choice
     pnl_usd: FloatArray  # test periods x queue models, of the choice
-    default_usd: FloatArray
+    default_usd: FloatArray  # test periods x queue models, of the default
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,9 @@ def search(
     when there are too few periods, ValueError for a cluster that is not there, and what the evaluator raises.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folds = _folds(plan)
+    if plan.trials < MIN_EXPLORED:
+        raise SearchError(f"trials = {plan.trials}: give at least {MIN_EXPLORED}")
+    folds = folds_of(plan.start_ns, plan.end_ns, folds=plan.folds, purge_ns=plan.purge_ns, embargo_ns=plan.embargo_ns)
     held = storage if isinstance(storage, BaseStorage) else _open(storage)
     try:
         with compute_on(workers=workers, scheduler=scheduler) as compute:
@@ -159,32 +162,30 @@ def study_name(plan: Plan, train: IntArray) -> str:
         "caution": CAUTION,
         "explored": plan.explored,
         "seed": plan.seed,
+        "kept": _PNL,  # of each trial: a study whose trials lack it is another
         "train": hashlib.sha256(np.asarray(train, dtype="<i8").tobytes()).hexdigest(),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _folds(plan: Plan) -> list[Fold]:
-    if plan.trials < MIN_EXPLORED:
-        raise SearchError(f"trials = {plan.trials}: give at least {MIN_EXPLORED}")
-    if len(plan.start_ns) < MIN_TRAIN_PERIODS * (plan.folds + 1):
+def folds_of(start_ns: IntArray, end_ns: IntArray, *, folds: int, purge_ns: int, embargo_ns: int) -> list[Fold]:
+    """The folds of a search. Raises SearchError when one of them would have too few periods."""
+    if len(start_ns) < MIN_TRAIN_PERIODS * (folds + 1):
         raise SearchError(
-            f"{len(plan.start_ns)} periods are too few for {plan.folds} folds: give at least "
-            f"{MIN_TRAIN_PERIODS * (plan.folds + 1)}, or fewer folds"
+            f"{len(start_ns)} periods are too few for {folds} folds: give at least "
+            f"{MIN_TRAIN_PERIODS * (folds + 1)}, or fewer folds"
         )
     try:
-        folds = walk_forward(
-            plan.start_ns, plan.end_ns, folds=plan.folds, purge_ns=plan.purge_ns, embargo_ns=plan.embargo_ns
-        )
+        found = walk_forward(start_ns, end_ns, folds=folds, purge_ns=purge_ns, embargo_ns=embargo_ns)
     except ValueError as error:
         raise SearchError(f"the periods cannot be walked through: {error}") from error
-    for number, fold in enumerate(folds, 1):
+    for number, fold in enumerate(found, 1):
         if len(fold.train) < MIN_TRAIN_PERIODS or not len(fold.test):
             raise SearchError(
                 f"fold {number} would train on {len(fold.train)} periods and test on {len(fold.test)}: at least "
                 f"{MIN_TRAIN_PERIODS} and 1 are needed; give more periods, fewer folds or a shorter embargo"
             )
-    return folds
+    return found
 
 
 def _open(storage: str | None) -> BaseStorage:
@@ -215,7 +216,7 @@ class _Search:
             with self.progress:
                 for place, (study, train) in enumerate(zip(studies, trains, strict=True), 1):
                     name = f"fold {place} of {len(folds)}" if place <= len(folds) else "all periods"
-                    self._fill(study, train, name, keeps_pnl=place > len(folds))
+                    self._fill(study, train, name)
         except KeyboardInterrupt:
             is_interrupted = True
         done = [_completed(study) for study in studies]
@@ -249,7 +250,7 @@ class _Search:
                 tried.append(point)
         return study
 
-    def _fill(self, study: optuna.Study, train: IntArray, name: str, *, keeps_pnl: bool) -> None:
+    def _fill(self, study: optuna.Study, train: IntArray, name: str) -> None:
         """Trials until the study has as many as planned."""
         goal, space = self.plan.trials, self.plan.space
         done = _completed(study)
@@ -268,8 +269,7 @@ class _Search:
                 for future in sorted(finished, key=lambda each: pending[each].number):
                     trial = pending.pop(future)
                     pnl_usd = future.result()
-                    if keeps_pnl:
-                        trial.set_user_attr(_PNL, _packed(pnl_usd))
+                    trial.set_user_attr(_PNL, _packed(pnl_usd))
                     study.tell(trial, score(pnl_usd - self.default_usd[train]))
                     del asked[trial.number]
                 done = _completed(study)  # other machines' too
@@ -288,13 +288,15 @@ class _Search:
         default_usd = self.default_usd[fold.test]
         best = max(trials, key=_score)
         if _score(best) <= 0.0:
-            return Tested(fold, len(trials), None, 0.0, default_usd, default_usd)
+            return Tested(fold, len(trials), None, 0.0, self.default_usd[fold.train], default_usd, default_usd)
         choice = self.plan.space.config(best.params)
-        return Tested(fold, len(trials), choice, _score(best), self._play(choice, fold.test), default_usd)
+        return Tested(
+            fold, len(trials), choice, _score(best), _pnl_usd(best), self._play(choice, fold.test), default_usd
+        )
 
     def _scored(self, trials: Sequence[FrozenTrial]) -> list[Scored]:
         config = self.plan.space.config
-        return [Scored(config(each.params), _score(each), _unpacked(each.user_attrs[_PNL])) for each in trials]
+        return [Scored(config(each.params), _score(each), _pnl_usd(each)) for each in trials]
 
 
 class _DrawsByTrial(BaseSampler):
@@ -348,6 +350,11 @@ def _score(trial: FrozenTrial) -> float:
 
 def _best(trials: Sequence[FrozenTrial]) -> float:
     return max((_score(each) for each in trials), default=0.0)
+
+
+def _pnl_usd(trial: FrozenTrial) -> FloatArray:
+    """What it earned, periods of its study x queue models."""
+    return _unpacked(trial.user_attrs[_PNL])
 
 
 def _packed(pnl_usd: FloatArray) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.simulator.params import ASSETS
@@ -13,17 +13,9 @@ from shared.market import Series
 from shared.settings import StrictSettings
 
 
-class SimulatorSettings(StrictSettings):
-    """What to simulate and where to listen."""
+class WorldKnobs(BaseModel):
+    """What the simulated world is like, for the simulator and for the samples of a backtest."""
 
-    model_config = SettingsConfigDict(env_prefix="MM_SIM_", frozen=True, extra="forbid", env_ignore_empty=True)
-
-    host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(
-        default=8790, ge=0, le=65535, description="Port of every venue; 0: any free one, printed at start."
-    )
-    seed: int = Field(default=1, ge=0, description="The same seed gives the same world relative to its start.")
-    series: str = Field(default="btc-15m,eth-15m", description="Series to list, separated by commas: btc-15m, btc-90s.")
     leader: Literal["bybit", "coinbase"] = Field(default="bybit", description="The spot venue that moves first.")
     lead_ms: int = Field(default=400, ge=0, le=3_000, description="How long the other spot venue lags behind it.")
     informed_share: float = Field(
@@ -34,9 +26,26 @@ class SimulatorSettings(StrictSettings):
     jump_scale: float = Field(default=1.0, ge=0.0, le=1_000.0, description="Factor on the rate of price jumps.")
     missing_share: float = Field(default=0.02, ge=0.0, lt=1.0, description="Share of oracle seconds the relay loses.")
     book_rate: float = Field(default=1.0, gt=0.0, le=50.0, description="Factor on the rate of book updates and trades.")
+    quote_rate: float = Field(default=1.0, gt=0.0, le=20.0, description="Factor on the rate of spot quotes and trades.")
+
+    def knobs(self) -> dict[str, Any]:
+        """These settings alone, by the names that `WorldConfig` has for them."""
+        return {name: getattr(self, name) for name in WorldKnobs.model_fields}
+
+
+class SimulatorSettings(StrictSettings, WorldKnobs):
+    """What to simulate and where to listen."""
+
+    model_config = SettingsConfigDict(env_prefix="MM_SIM_", frozen=True, extra="forbid", env_ignore_empty=True)
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        default=8790, ge=0, le=65535, description="Port of every venue; 0: any free one, printed at start."
+    )
+    seed: int = Field(default=1, ge=0, description="The same seed gives the same world relative to its start.")
+    series: str = Field(default="btc-15m,eth-15m", description="Series to list, separated by commas: btc-15m, btc-90s.")
     burst_per_s: float = Field(default=0.0, ge=0.0, le=2_000.0, description="Book updates a second at a market's open.")
     burst_s: float = Field(default=5.0, ge=0.0, le=60.0, description="Length of that burst.")
-    quote_rate: float = Field(default=1.0, gt=0.0, le=20.0, description="Factor on the rate of spot quotes and trades.")
     protocol_version: Literal["v1", "v2"] = Field(default="v1", description="Protocol version of the markets.")
     step_ms: int = Field(default=10, ge=1, le=200, description="How often the world is moved forward.")
 
@@ -54,16 +63,8 @@ class SimulatorSettings(StrictSettings):
         return WorldConfig(
             seed=self.seed,
             series=tuple(name.strip() for name in self.series.split(",")),
-            leader=self.leader,
-            lead_ms=self.lead_ms,
-            informed_share=self.informed_share,
-            maker_lag_ms=self.maker_lag_ms,
-            sigma_scale=self.sigma_scale,
-            jump_scale=self.jump_scale,
-            missing_share=self.missing_share,
-            book_rate=self.book_rate,
             burst_per_s=self.burst_per_s,
             burst_s=self.burst_s,
-            quote_rate=self.quote_rate,
             version=self.protocol_version,
+            **self.knobs(),
         )

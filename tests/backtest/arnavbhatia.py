@@ -14,17 +14,24 @@ import gzip
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from backtest.replay import Summary, run_records
 from services.feeds.recording_io import OPEN, RESPONSE, pack_response
+from shared.config import load_config
+from shared.market import Series
 from shared.segments_io import Record
 
 RECORDING = Path(__file__).parents[3] / "shared" / "data" / "arnavbhatia1_btc5m_full" / "parity_windows.json.gz"
 SIZE = "250"
 PERIOD_S = 300
+PRESET = "aggressive"
+SERIES = [Series.parse("btc-5m")]
 
 
+@cache
 def load_windows() -> list[dict[str, Any]]:
     """The recorded windows."""
     with gzip.open(RECORDING) as file:
@@ -35,6 +42,15 @@ def load_windows() -> list[dict[str, Any]]:
 def records_of(window: dict[str, Any]) -> Iterator[Record]:
     """All frames of a window, in order of receipt."""
     return iter(sorted(_records(window), key=lambda record: record.ts_recv_ns))
+
+
+@cache
+def played(number: int) -> Summary:
+    """What the engine makes of a window under the aggressive preset."""
+    summary, steps = run_records(list(records_of(load_windows()[number])), config=load_config(PRESET), series=SERIES)
+    for _ in steps:
+        pass
+    return summary
 
 
 def _ns(second: float) -> int:

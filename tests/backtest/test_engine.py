@@ -1,28 +1,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from backtest import engine, warm
+from backtest import engine
 from backtest.engine import LatencyModel, Run, RunOptions
+from backtest.loop import DONE
 from backtest.records import UNKNOWN
 from backtest.tape import Tape, tapes_of
 from services.quoter.action import RULES
 from shared.config import MMConfig, load_config
 from shared.exchange import QueueName
-from shared.messages import AnyMessage, Fill, OutcomeTrade
-from shared.money import MICRO
+from shared.kernel import State
+from shared.money import MICRO, to_micro
 from tests.backtest.live import LivePaper
+from tests.backtest.warm_tapes import MARKET, heard, warm_tapes
 
-MARKET = "btc-5m"
 QUEUES: tuple[QueueName, ...] = ("pessimistic", "probabilistic", "optimistic")
 RANK = {rule.label: rank for rank, rule in enumerate(RULES)}
-
-
-def messages(steps: int = 3400) -> list[AnyMessage]:
-    return [each for step in range(steps) for each in warm.moment(step) if not isinstance(each, Fill)]
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +30,8 @@ def config() -> MMConfig:
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[AnyMessage]:
-    return messages()
-
-
-@pytest.fixture(scope="module")
-def tapes(config: MMConfig, heard: list[AnyMessage]) -> list[Tape]:
-    slugs = {each.slug for each in heard if isinstance(each, OutcomeTrade)}
-    return tapes_of(heard, config, [MARKET], dict.fromkeys(slugs, "CALL"))
+def tapes() -> tuple[Tape, ...]:
+    return warm_tapes()
 
 
 def told(run: Run) -> list[tuple[object, ...]]:
@@ -59,10 +52,10 @@ def told(run: Run) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("queue", QUEUES)
 def test_a_backtest_fills_what_the_live_cores_fill_on_the_same_events(
-    config: MMConfig, heard: list[AnyMessage], tapes: Sequence[Tape], queue: QueueName
+    config: MMConfig, tapes: Sequence[Tape], queue: QueueName
 ) -> None:
     live = LivePaper(config, MARKET, queue=queue)
-    live.play(heard)
+    live.play(heard())
     booked = [
         (known_ns, fill.ts_ns, fill.outcome, fill.side, fill.price_micro, fill.units, fill.rebate_micro)
         for known_ns, fill in live.fills
@@ -93,10 +86,10 @@ def test_a_run_in_small_pieces_is_the_same_run(
     assert seen[-1] == whole.steps == sum(len(tape.steps) for tape in tapes)
 
 
-def test_what_comes_later_changes_nothing_that_was_before(config: MMConfig, heard: list[AnyMessage]) -> None:
-    cut_ns = heard[0].ts_recv_ns + 150_000_000_000
-    early = [each for each in heard if each.ts_recv_ns <= cut_ns]
-    whole, half = (engine.run(tapes_of(each, config, [MARKET], {}), config) for each in (heard, early))
+def test_what_comes_later_changes_nothing_that_was_before(config: MMConfig, tapes: Sequence[Tape]) -> None:
+    cut_ns = heard()[0].ts_recv_ns + 150_000_000_000
+    early = tapes_of([each for each in heard() if each.ts_recv_ns <= cut_ns], config, [MARKET], {})
+    whole, half = (engine.run(each, config) for each in (tapes, early))
     before = [each for each in told(whole) if int(str(each[0])) <= cut_ns]
     assert len(before) > 20
     assert [each for each in told(half) if int(str(each[0])) <= cut_ns] == before
@@ -149,13 +142,26 @@ def test_requoting_less_often_quotes_later_and_still_answers_a_fill(config: MMCo
         assert set(hurried.tolist()) <= filled
 
 
-def test_an_unknown_outcome_counts_shares_at_the_last_mid(config: MMConfig, heard: list[AnyMessage]) -> None:
-    run = engine.run(tapes_of(heard, config, [MARKET], {}), config)
-    row = run.periods[0]
+def test_an_unknown_outcome_counts_shares_at_the_last_mid(config: MMConfig, tapes: Sequence[Tape]) -> None:
+    row = engine.run([tapes[0]._replace(winner=None)], config).periods[0]
     assert row["winner"] == UNKNOWN
     mid = int(row["last_mid_micro"])
     expected = (mid * int(row["call_units"]) + (MICRO - mid) * int(row["put_units"])) / MICRO
     assert row["payout_micro"] == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize(("call", "put"), [(30, 20), (20, 30), (5, 0)])
+def test_without_outcome_and_mid_only_pairs_are_worth_something(
+    tapes: Sequence[Tape], monkeypatch: pytest.MonkeyPatch, config: MMConfig, call: int, put: int
+) -> None:
+    def holding(loop: State, _: State, periods: NDArray[Any], place: int, *__: Any) -> int:
+        loop["call_units"], loop["put_units"] = to_micro(call), to_micro(put)
+        assert periods[place]["last_mid_micro"] == UNKNOWN
+        return DONE
+
+    monkeypatch.setattr(engine, "play", holding)
+    row = engine.run([tapes[0]._replace(winner=None)], config).periods[0]
+    assert row["payout_micro"] == row["pnl_micro"] == to_micro(min(call, put))
 
 
 def test_time_is_counted_under_what_stood(config: MMConfig, tapes: Sequence[Tape]) -> None:
@@ -189,6 +195,7 @@ def test_a_baseline_trades_in_the_same_exchange(config: MMConfig, tapes: Sequenc
         (RunOptions(queue="hopeful"), "queue model 'hopeful'"),  # type: ignore[arg-type]
         (RunOptions(strategy="magic"), "strategy 'magic'"),
         (RunOptions(order=LatencyModel(-1.0)), "latency of -1.0 s"),
+        (RunOptions(cancel=LatencyModel(0.0, 0.01)), "0 s cannot spread by 0.01 s"),
         (RunOptions(requote_s=-1.0), "-1.0 s between two requotes"),
     ],
 )

@@ -80,13 +80,19 @@ def test_two_configurations_played_together_give_the_tapes_of_each_played_alone(
     assert together.tapes[0] != together.tapes[1]
 
 
-def test_parts_come_in_the_order_given_from_one_process_and_from_several(tmp_path: Path) -> None:
+def test_parts_come_in_the_order_given_from_one_process_and_from_several_and_so_does_what_is_wrong(
+    tmp_path: Path,
+) -> None:
     heard: list[str] = []
     there = two_parts()[::-1]
     one = list(first_pass(there, [load_config()], [], tmp_path / "one", finished=heard.append))
     assert heard == [each.name for each in there] == [each.name for each in one]
-    several = list(first_pass(there, [load_config()], [], tmp_path / "several", workers=2, finished=heard.append))
-    assert Counter(heard) == {each.name: 2 for each in there}
+    several: list[Played] = []
+    with pytest.raises(EventsError, match="broken: as asked"):
+        several.extend(
+            first_pass([*there, Broken()], [load_config()], [], tmp_path / "more", workers=2, finished=heard.append)
+        )
+    assert Counter(heard) == {each.name: 2 for each in there} | {"broken": 1}
     assert [each.name for each in several] == [each.name for each in there]
     for a, b in zip(one, several, strict=True):
         assert a._replace(tapes=()) == b._replace(tapes=())
@@ -149,11 +155,6 @@ def test_a_second_ctrl_c_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(KeyboardInterrupt):
         list(first_pass([Broken("first"), Broken("second")], [load_config()], [], tmp_path, workers=2))
     assert pool.is_shut_down
-
-
-def test_what_is_wrong_with_a_part_is_told_from_its_process(tmp_path: Path) -> None:
-    with pytest.raises(EventsError, match="broken: as asked"):
-        list(first_pass([Broken("first"), Broken("second")], [load_config()], [], tmp_path, workers=2))
 
 
 def test_processes_leave_interrupts_to_the_parent() -> None:

@@ -11,11 +11,9 @@ import pytest
 
 from backtest.replay import EXIT_NOTHING_RECORDED, EXIT_OK, Summary, replay, run_records
 from shared.config import load_config
-from shared.market import Series
 from shared.segments_io import Record, SegmentWriter
-from tests.backtest.arnavbhatia import RECORDING, load_windows, records_of
+from tests.backtest.arnavbhatia import RECORDING, SERIES, load_windows, played, records_of
 
-SERIES = [Series.parse("btc-5m")]
 recorded = pytest.mark.skipif(
     not RECORDING.exists(), reason=f"the recordings are not beside this checkout: {RECORDING}"
 )
@@ -26,8 +24,8 @@ def windows() -> list[dict[str, Any]]:
     return load_windows()
 
 
-def play(records: Sequence[Record], *, preset: str = "default", journal: Path | None = None) -> Summary:
-    summary, steps = run_records(records, config=load_config(preset), series=SERIES, journal=journal)
+def play(records: Sequence[Record], *, journal: Path | None = None) -> Summary:
+    summary, steps = run_records(records, config=load_config(), series=SERIES, journal=journal)
     for _ in steps:
         pass
     return summary
@@ -40,7 +38,7 @@ def test_a_recorded_window_proves_its_strike_settles_as_it_did_and_is_quoted(
 ) -> None:
     window = windows[number]
     slug, label = f"btc-updown-5m-{window['window_ts']}", window["label"]
-    summary = play(list(records_of(window)), preset="aggressive")
+    summary = played(number)
     assert summary.strikes[slug] == f"{label['price_to_beat']:.8f} by own_twap60_tick"
     settlement = summary.settlements[slug]
     assert settlement.official == ("CALL" if label["resolved_up"] else "PUT")
@@ -54,8 +52,8 @@ def test_a_recorded_window_proves_its_strike_settles_as_it_did_and_is_quoted(
 @recorded
 def test_a_closing_tick_that_never_came_is_named(windows: list[dict[str, Any]]) -> None:
     sources = [
-        play(list(records_of(window))).settlements[f"btc-updown-5m-{window['window_ts']}"].final_source
-        for window in windows
+        played(number).settlements[f"btc-updown-5m-{window['window_ts']}"].final_source
+        for number, window in enumerate(windows)
     ]
     assert sources == ["own_tick", "published"]
 

@@ -29,6 +29,7 @@ from services.simulator.world import World
 from shared.market import NS_PER_S
 from shared.messages import AnyMessage, OraclePrice, OutcomeBook, Period, SpotQuote
 from shared.messages import OutcomeTrade as TradeMessage
+from tests.services.simulator.test_settings import OTHER
 from tests.system.virtual import BASE_S, Virtual
 
 START_S = BASE_S + 120
@@ -37,8 +38,21 @@ END_NS = (START_S + 120 + AFTER_S) * NS_PER_S
 SMALL = SampleSettings(series="btc-90s", periods=3, chunk_periods=2, warm_up_s=30, book_rate=0.2, quote_rate=0.2)
 
 
+@pytest.fixture(scope="module")
+def small() -> list[Events]:
+    """The chunks of `SMALL`."""
+    return list(generate(SMALL, workers=1))
+
+
 def with_settings(**changes: Any) -> SampleSettings:
     return SampleSettings.model_validate({**SMALL.model_dump(), **changes})
+
+
+def test_every_knob_of_the_world_reaches_it_as_in_the_simulator() -> None:
+    world = SampleSettings(**OTHER).world_config(0)
+    assert {name: getattr(world, name) for name in OTHER} == OTHER
+    assert world.seed != SampleSettings(**OTHER).world_config(1).seed
+    assert SampleSettings(**OTHER).name != SampleSettings().name
 
 
 class Wire:
@@ -64,11 +78,11 @@ class Wire:
         return [each for each in self.heard if isinstance(each, kind) and each.ts_recv_ns < END_NS]
 
 
-def lived(**changes: Any) -> tuple[Events, Wire]:
+def lived(*, until_s: float = 245.0, **changes: Any) -> tuple[Events, Wire]:
     settings = SampleSettings(
         series="btc-2m", periods=1, start_s=START_S, warm_up_s=60, network_delay_ms=0, **{"seed": 3, **changes}
     )
-    return make_chunk(settings, 0), Wire(settings, until_s=245.0)
+    return make_chunk(settings, 0), Wire(settings, until_s=until_s)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +215,7 @@ def test_the_label_is_the_outcome_that_the_feed_recomputes(both: tuple[Events, W
 
 
 def test_a_strike_whose_print_was_lost_is_proven_when_the_venue_publishes_it() -> None:
-    events, wire = lived(missing_share=0.9, seed=1)
+    events, wire = lived(missing_share=0.9, seed=1, until_s=210.0)
     slug = events.labels[0].slug
     stamps = events.oracle["ts_event_ns"][events.oracle["kind"] == ORACLE_KINDS.index("twap60")]
     assert START_S * NS_PER_S not in stamps
@@ -220,11 +234,11 @@ def equal(one: Events, other: Events) -> bool:
     )
 
 
-def test_the_same_settings_give_the_same_events_whatever_the_workers() -> None:
-    here, elsewhere = list(generate(SMALL, workers=1)), list(generate(SMALL, workers=2))
-    assert [len(each.labels) for each in here] == [2, 1]
-    assert all(equal(one, other) for one, other in zip(here, elsewhere, strict=True))
-    assert not equal(here[0], make_chunk(with_settings(seed=2), 0))
+def test_the_same_settings_give_the_same_events_whatever_the_workers(small: list[Events]) -> None:
+    elsewhere = list(generate(SMALL, workers=2))
+    assert [len(each.labels) for each in small] == [2, 1]
+    assert all(equal(one, other) for one, other in zip(small, elsewhere, strict=True))
+    assert not equal(small[1], make_chunk(with_settings(seed=2), 1))
 
 
 def test_a_long_chunk_has_a_label_and_a_proven_strike_for_each_of_its_periods() -> None:
@@ -235,25 +249,26 @@ def test_a_long_chunk_has_a_label_and_a_proven_strike_for_each_of_its_periods() 
     assert [p.ts_recv_ns for p in events.periods] == sorted(p.ts_recv_ns for p in events.periods)
 
 
-def test_another_chunk_is_another_world() -> None:
-    settings = with_settings(chunk_periods=1)
-    first, second = make_chunk(settings, 0), make_chunk(settings, 1)
+def test_another_chunk_is_another_world(small: list[Events]) -> None:
+    first, second = small
     assert first.names == second.names
     assert first.spot["bid"][0] != second.spot["bid"][0]
 
 
-def test_chunks_follow_each_other_on_the_grid_and_do_not_overlap() -> None:
-    parts = list(generate(with_settings(periods=5), workers=1))
+def test_chunks_follow_each_other_on_the_grid_and_do_not_overlap(small: list[Events]) -> None:
+    parts = small
+    made = [start_s for chunk in range(2) for start_s in SMALL.starts(chunk)]
+    assert [label.slug for part in parts for label in part.labels] == [f"btc-updown-90s-{each}" for each in made]
     starts = [start_s for chunk in range(3) for start_s in with_settings(periods=5).starts(chunk)]
-    assert [label.slug for part in parts for label in part.labels] == [f"btc-updown-90s-{each}" for each in starts]
+    assert starts[:3] == made
     assert all((later - earlier) % 90 == 0 and later > earlier for earlier, later in pairwise(starts))
     for kind in ("spot", "oracle", "books", "trades"):
         received = np.concatenate([getattr(part, kind)["ts_recv_ns"] for part in parts])
         assert (np.diff(received) >= 0).all()
 
 
-def test_a_chunk_warms_up_with_prices_and_has_books_only_of_its_running_periods() -> None:
-    events = make_chunk(SMALL, 0)
+def test_a_chunk_warms_up_with_prices_and_has_books_only_of_its_running_periods(small: list[Events]) -> None:
+    events = small[0]
     start_ns, end_ns = SMALL.starts(0)[0] * NS_PER_S, (SMALL.starts(0)[-1] + 90) * NS_PER_S
     for kind in (events.spot, events.oracle):
         assert start_ns - kind["ts_recv_ns"][0] == pytest.approx(30 * NS_PER_S, abs=3 * NS_PER_S)
@@ -263,8 +278,8 @@ def test_a_chunk_warms_up_with_prices_and_has_books_only_of_its_running_periods(
     assert events.books["ts_recv_ns"][0] == start_ns
 
 
-def test_the_time_between_two_chunks_is_an_outage_of_every_stream() -> None:
-    first, second = generate(SMALL, workers=1)
+def test_the_time_between_two_chunks_is_an_outage_of_every_stream(small: list[Events]) -> None:
+    first, second = small
     assert len(first.outages) == 0
     subjects = {second.names[each["subject"]] for each in second.outages}
     assert {"BTC", "BTC.spot", "BTC.twap60", "btc-90s.CALL", "btc-90s.PUT"} == subjects
@@ -277,19 +292,18 @@ def test_the_time_between_two_chunks_is_an_outage_of_every_stream() -> None:
 
 
 def test_a_network_delay_moves_the_receipt_of_exchanges_and_market_not_of_the_oracle() -> None:
-    near, far = make_chunk(with_settings(network_delay_ms=0), 0), make_chunk(with_settings(network_delay_ms=250), 0)
+    near, far = (make_chunk(with_settings(network_delay_ms=each, chunk_periods=1), 0) for each in (0, 250))
     delay_ns = 250_000_000
     assert len(near.oracle) - len(far.oracle) < 5, "both end at the same receipt of the exchanges"
     assert_array_equal(near.oracle[: len(far.oracle)], far.oracle)
     assert_array_equal(far.spot["ts_recv_ns"] - delay_ns, near.spot["ts_recv_ns"][: len(far.spot)])
     assert set((far.trades["ts_recv_ns"] - far.trades["ts_event_ns"]).tolist()) == {delay_ns}
     assert (far.books["ts_recv_ns"] - far.books["ts_event_ns"])[2:].min() == delay_ns
-    starts_ns = {start_s * NS_PER_S for start_s in SMALL.starts(0)}
-    assert starts_ns <= set(far.books["ts_recv_ns"].tolist())
+    assert {SMALL.starts(0)[0] * NS_PER_S} <= set(far.books["ts_recv_ns"].tolist())
 
 
-def test_depth_keeps_the_best_levels() -> None:
-    whole, cut = make_chunk(SMALL, 0), make_chunk(with_settings(depth=3), 0)
+def test_depth_keeps_the_best_levels(small: list[Events]) -> None:
+    whole, cut = small[1], make_chunk(with_settings(depth=3), 1)
     assert cut.books["bids"].max() == cut.books["asks"].max() == 3
     for one, other in zip(whole.books[::97], cut.books[::97], strict=True):
         for side, skipped in (("bids", 0), ("asks", 1)):
@@ -298,8 +312,8 @@ def test_depth_keeps_the_best_levels() -> None:
             assert_array_equal(best, cut.levels[other["first"] + skipped * other["bids"] :][:count])
 
 
-def test_joined_chunks_are_one_sample() -> None:
-    parts = list(generate(SMALL, workers=1))
+def test_joined_chunks_are_one_sample(small: list[Events]) -> None:
+    parts = small
     events = joined(iter(parts))
     assert events.total == sum(part.total for part in parts)
     assert len(events.labels) == 3
@@ -310,7 +324,7 @@ def test_joined_chunks_are_one_sample() -> None:
     with pytest.raises(ValueError, match="no chunk"):
         joined([])
     with pytest.raises(ValueError, match="different samples"):
-        joined([parts[0], make_chunk(with_settings(series="eth-90s"), 0)])
+        joined([parts[0], make_chunk(with_settings(series="eth-90s"), 1)])
 
 
 class Interrupted:
@@ -335,7 +349,7 @@ class Interrupted:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupt_keeps_the_chunks_that_are_there(workers: int) -> None:
-    settings = with_settings(periods=6, chunk_periods=1)
+    settings = with_settings(periods=6, chunk_periods=1, warm_up_s=5, book_rate=0.05, quote_rate=0.05)
     progress = Interrupted(after=2)
     kept = list(generate(settings, workers=workers, progress=progress))
     assert [len(each.labels) for each in kept] == [1, 1]
@@ -373,14 +387,16 @@ class Pool(Executor):
 
 
 def test_an_interrupt_while_processes_work_lets_them_finish_and_begins_no_more() -> None:
-    settings, pool = with_settings(periods=9, chunk_periods=1), Pool(interrupts=1)
+    settings = with_settings(periods=9, chunk_periods=1, warm_up_s=5, book_rate=0.05, quote_rate=0.05)
+    pool = Pool(interrupts=1)
     made = list(in_order(settings, pool, at_once=4))
     assert [each.labels[0].slug for each in made] == [f"btc-updown-90s-{settings.starts(c)[0]}" for c in range(3)]
     assert pool.submitted == [0, 1, 2, 3, 4]
 
 
 def test_a_second_interrupt_does_not_wait_for_them() -> None:
-    chunks = in_order(with_settings(periods=9, chunk_periods=1), Pool(interrupts=2), at_once=2)
+    settings = with_settings(periods=9, chunk_periods=1, warm_up_s=5, book_rate=0.05, quote_rate=0.05)
+    chunks = in_order(settings, Pool(interrupts=2), at_once=2)
     next(chunks)
     with pytest.raises(KeyboardInterrupt):
         next(chunks)

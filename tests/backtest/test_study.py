@@ -8,7 +8,7 @@ import pytest
 
 from backtest import report
 from backtest.attribution import PARTS
-from backtest.records import UNKNOWN
+from backtest.engine import LatencyModel
 from backtest.result import PERIODS_TO_SAY, BacktestResult
 from backtest.study import estimate, make_study, paired, settings_that_differ
 from shared.config import MMConfig
@@ -180,10 +180,25 @@ def test_settings_that_differ_are_named_with_both_values() -> None:
     assert settings_that_differ(changed, changed) == ()
 
 
-def test_an_ask_without_call_to_sell_is_remarked_when_it_is_not_placed() -> None:
+@pytest.mark.parametrize(
+    ("assumed", "remarks"),
+    [
+        ({}, []),
+        ({"buys_opposite": False}, ["asks are placed only when CALL is held to sell"]),
+        ({"requote_s": 0.1}, ["at least 100 ms between two requotes, where live there are none"]),
+        (
+            {"order": LatencyModel(0.1, 0.02), "cancel": LatencyModel(0.2, 0.005), "seed": 7},
+            [
+                "the latency of orders spreads by 20 ms, drawn with seed 7",
+                "the latency of cancels spreads by 5 ms, drawn with seed 7",
+            ],
+        ),
+    ],
+)
+def test_what_a_run_assumes_otherwise_than_live_is_remarked(assumed: dict[str, Any], remarks: list[str]) -> None:
     result = two_periods()
-    assert len(study_of(result).model.remarks) == 1
-    options = result.run.options._replace(buys_opposite=False)
-    sells_only = BacktestResult(result.run._replace(options=options), [_tape(result, place) for place in (0, 1)])
-    assert "only when CALL is held" in study_of(sells_only).model.remarks[1]
-    assert result.run.periods["winner"].tolist() != [UNKNOWN, UNKNOWN]
+    options = result.run.options._replace(**assumed)
+    other = BacktestResult(result.run._replace(options=options), [_tape(result, place) for place in (0, 1)])
+    first, *others = study_of(other).model.remarks
+    assert first == "our orders do not move the market, and nobody reacts to them"
+    assert others == remarks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,8 +31,13 @@ def rows(group: str, periods: int, *, mid: bool, seed: int = 1) -> list[Row]:
     return made
 
 
+@cache
+def without_mid() -> GroupReport:
+    return score_group(LIGENGXIN, rows(LIGENGXIN, 300, mid=False))
+
+
 def test_differences_are_ours_minus_theirs_and_paired() -> None:
-    group = score_group(LIGENGXIN, rows(LIGENGXIN, 300, mid=False))
+    group = without_mid()
     ours, naive = group.find("ours"), group.find("naive")
     assert ours is not None
     assert naive is not None
@@ -63,12 +69,13 @@ def test_the_late_scores_are_of_the_last_two_minutes_only() -> None:
     assert before.find("naive") != after.find("naive")
 
 
+@cache
 def groups(periods: int) -> dict[str, GroupReport]:
     books = rows(ARNAVBHATIA, periods, mid=True) + rows(WEIUOU, periods, mid=True, seed=2)
     return {
         BOOKS: score_group(BOOKS, books),
         ARNAVBHATIA: score_group(ARNAVBHATIA, rows(ARNAVBHATIA, periods, mid=True)),
-        LIGENGXIN: score_group(LIGENGXIN, rows(LIGENGXIN, 300, mid=False)),
+        LIGENGXIN: without_mid(),
     }
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from backtest.event_messages import messages
+from backtest.events import Events
 from backtest.events_io import EventsError
 from backtest.importers.frames_io import is_mine, read
-from backtest.replay import TIMER_NS, Summary, run_records
+from backtest.replay import TIMER_NS, Summary
 from backtest.session import Session, trading_cores
 from services.feeds.recording_io import pack_response
 from shared.config import load_config
-from shared.market import Series
 from shared.segments_io import Record, SegmentWriter
-from tests.backtest.arnavbhatia import RECORDING, load_windows, records_of
+from tests.backtest.arnavbhatia import PRESET, RECORDING, SERIES, load_windows, played, records_of
 from tests.builders import NS, START_S
 
 BTC = ["btc-5m"]
@@ -106,11 +106,19 @@ def test_frame_logs_are_told_from_others(tmp_path: Path) -> None:
     assert not is_mine(tmp_path)
 
 
+WINDOW = 1
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Events:
+    """A recorded window."""
+    return read(write(tmp_path_factory.mktemp("window"), list(records_of(load_windows()[WINDOW]))))
+
+
 @recorded
-def test_a_recorded_window_has_its_strike_its_books_and_its_outcome(tmp_path: Path) -> None:
-    window = load_windows()[0]
+def test_a_recorded_window_has_its_strike_its_books_and_its_outcome(events: Events) -> None:
+    window = load_windows()[WINDOW]
     slug = f"btc-updown-5m-{window['window_ts']}"
-    events = read(write(tmp_path, list(records_of(window))))
     strikes = {each.strike or 0.0 for each in events.periods if each.slug == slug and each.strike_state == "PROVEN"}
     assert sorted(strikes) == [pytest.approx(window["label"]["price_to_beat"])]
     won = "CALL" if window["label"]["resolved_up"] else "PUT"
@@ -123,17 +131,12 @@ def test_a_recorded_window_has_its_strike_its_books_and_its_outcome(tmp_path: Pa
 
 
 @recorded
-def test_the_quoter_says_of_the_events_what_it_says_of_the_frames(tmp_path: Path) -> None:
-    config, records = load_config("aggressive"), list(records_of(load_windows()[1]))
-    series = [Series.parse(each) for each in BTC]
-    of_frames, steps = run_records(records, config=config, series=series)
-    for _ in steps:
-        pass
-    of_events = Summary()
-    session = Session(trading_cores(config, series), series)
+def test_the_quoter_says_of_the_events_what_it_says_of_the_frames(events: Events) -> None:
+    of_frames, of_events = played(WINDOW), Summary()
+    session = Session(trading_cores(load_config(PRESET), SERIES), SERIES)
     session.listeners.append(of_events.hear)
     now_ns = 0
-    for message in messages(read(write(tmp_path, records))):
+    for message in messages(events):
         now_ns = now_ns or message.ts_recv_ns
         for timer_ns in range(now_ns - now_ns % TIMER_NS + TIMER_NS, message.ts_recv_ns + 1, TIMER_NS):
             session.timer(timer_ns)

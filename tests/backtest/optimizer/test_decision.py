@@ -45,6 +45,12 @@ def edge() -> Found:
     return found_with(EdgeFactory(seed=1, periods=PERIODS, edge_usd=0.8))
 
 
+@pytest.fixture(scope="module")
+def noise() -> list[Verdict]:
+    """Verdicts on noise by seed; the odd ones are smooth."""
+    return [verdict_on(NoiseFactory(seed, PERIODS, smooth=seed % 2 == 1), seed=seed) for seed in range(40)]
+
+
 @dataclass(frozen=True)
 class Biased:
     """An edge, with this much added to every period under each queue, to the edge alone or to all configurations."""
@@ -66,9 +72,9 @@ class Biased:
 # -- the two promises -------------------------------------------------------------------------------------------------
 
 
-def test_noise_is_told_to_be_noise() -> None:
-    verdicts = [verdict_on(NoiseFactory(seed, PERIODS, smooth=seed % 2 == 1), seed=seed) for seed in range(40)]
-    silent = [each for each in verdicts if each.recommended is None]
+def test_noise_is_told_to_be_noise(noise: list[Verdict]) -> None:
+    assert len(noise) == 40
+    silent = [each for each in noise if each.recommended is None]
     assert len(silent) >= 38
     assert all(each.sentence.startswith("No configuration beats the default") for each in silent)
     assert sum(each.candidate is not None for each in silent) > 20  # luck was found, and not believed
@@ -191,8 +197,8 @@ def test_a_choice_that_is_made_again_beats_the_default_again(edge: Found) -> Non
     assert 0.1 < stability.is_alike <= 1.0
 
 
-def test_a_lucky_choice_is_not_stable() -> None:
-    found = [verdict_on(NoiseFactory(seed, PERIODS), seed=seed).stability for seed in range(5)]
+def test_a_lucky_choice_is_not_stable(noise: list[Verdict]) -> None:
+    found = [each.stability for each in noise[::2]]
     shares = [each.beats_default for each in found if each is not None]
     assert 0.0 < np.mean(shares) < 0.8
 

@@ -11,6 +11,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 from rich.console import Console
 
+from backtest.optimizer import search as searching
 from backtest.optimizer.evaluate import Factory, PeriodResults, evaluate
 from backtest.optimizer.objective import score
 from backtest.optimizer.search import Found, Plan, SearchError, progress_bar, search, sqlite_url, study_name
@@ -124,6 +125,15 @@ def test_a_choice_is_played_on_the_test_periods_alone() -> None:
         assert tested.default_usd == pytest.approx(found.default_usd[tested.fold.test])
 
 
+def test_a_choice_carries_what_it_earned_where_it_was_chosen() -> None:
+    factory = EdgeFactory(1, PERIODS, edge_usd=2.0)
+    found = search(plan_of(), factory)
+    for tested in found.tested:
+        assert tested.choice is not None
+        assert tested.train_usd == pytest.approx(evaluate(factory, tested.choice, tested.fold.train))
+        assert score(tested.train_usd - found.default_usd[tested.fold.train]) == pytest.approx(tested.score)
+
+
 def test_the_default_stands_in_where_nothing_scores_above_it() -> None:
     found = search(plan_of(), EdgeFactory(1, PERIODS, edge_usd=-50.0))
     spreads = [each.config.base_spread for each in found.scored]
@@ -133,7 +143,10 @@ def test_the_default_stands_in_where_nothing_scores_above_it() -> None:
         OnlyTheDefault(),
     )
     assert hopeless.chosen is None
-    assert all(each.choice is None and (each.pnl_usd == each.default_usd).all() for each in hopeless.tested)
+    for each in hopeless.tested:
+        assert each.choice is None
+        assert (each.pnl_usd == each.default_usd).all()
+        assert (each.train_usd == hopeless.default_usd[each.fold.train]).all()
 
 
 @dataclass(frozen=True)
@@ -231,6 +244,16 @@ def test_other_periods_or_another_engine_are_another_study() -> None:
         study_name(plan, np.arange(41)),
     ]
     assert len({name, *others}) == 6
+
+
+def test_a_study_whose_trials_kept_no_pnl_is_another(storage: BaseStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    factory = NoiseFactory(1, PERIODS)
+    with monkeypatch.context() as older:  # what a trial keeps is part of its study's name
+        older.setattr(searching, "_PNL", "nothing")
+        search(plan_of(), factory, storage=storage)
+    watched = Watched(factory)
+    assert scores_of(search(plan_of(), watched, storage=storage)) == scores_of(search(plan_of(), factory))
+    assert len(watched.calls) > 3 * 14
 
 
 def test_changed_events_start_another_study(storage: BaseStorage) -> None:
