@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import backtest, burst, compute, exchange, kernels, latency, ledger, startup, throughput
+from benchmarks import backtest, burst, compute, exchange, kernels, latency, ledger, sizing, startup, throughput
 from benchmarks.report import as_records, print_table
 
 SECTIONS = {
@@ -24,6 +24,7 @@ SECTIONS = {
     "ledger": ledger.measure,
     "exchange": exchange.measure,
     "backtest": backtest.measure,
+    "sizing": sizing.measure,
 }
 
 

@@ -69,6 +69,8 @@ class SegmentWriter:
     `write` only queues (about a microsecond); compression and the disk are the thread's. Records are in the file at
     most `flush_s` after they were written, also when nothing follows them. A disk that fails never stops the caller:
     the block is dropped and counted in `dropped`, and `last_error` names the fault. Safe for several threads.
+
+    With `keep_s`, segments of the same source that were last written longer ago are removed whenever one is begun.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class SegmentWriter:
         flush_s: float = FLUSH_S,
         max_bytes: int = MAX_SEGMENT_BYTES,
         max_age_s: float = MAX_SEGMENT_AGE_S,
+        keep_s: float | None = None,
     ) -> None:
         if not _SOURCE.match(source):
             raise ValueError(f"source {source!r}: letters, digits, dots and underscores only")
@@ -92,6 +95,7 @@ class SegmentWriter:
         self._flush_s = flush_s
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
+        self._keep_s = keep_s
         self._file: BinaryIO | None = None
         self._file_bytes = 0
         self._file_opened_s = 0.0
@@ -141,11 +145,26 @@ class SegmentWriter:
             self.path = self.folder / f"{self.source}-{time.time_ns()}-{os.getpid()}{SUFFIX}"
             self._file = self.path.open("xb", buffering=0)
             self._file_bytes, self._file_opened_s = 0, now_s
+            self._remove_old()
         framed = _BLOCK.pack(_SKIPPABLE_MAGIC, 8, _TAG, len(block)) + block
         done = self._file.write(framed)
         self._file_bytes += done
         if done != len(framed):
             raise OSError(f"only {done} of {len(framed)} bytes were written: is the disk full?")
+
+    def _remove_old(self) -> None:
+        if self._keep_s is None:
+            return
+        oldest_s = time.time() - self._keep_s
+        for each in self.folder.glob(f"{self.source}-*{SUFFIX}"):
+            found = _NAME.match(each.name)
+            if found is None or found[1] != self.source or each == self.path:
+                continue
+            try:
+                if each.stat().st_mtime < oldest_s:
+                    each.unlink()
+            except OSError as error:  # no reason to lose what is recorded now
+                self.last_error = str(error)
 
     def _close_segment(self) -> None:
         if self._file is not None:

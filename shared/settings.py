@@ -73,6 +73,9 @@ class ServiceSettings(StrictSettings):
     )
     out: Path = Field(default=Path("out"), description="Folder of the output files.")
     record: Path | None = Field(default=None, description="Folder of recordings; unset: nothing is recorded.")
+    record_keep_h: float | None = Field(
+        default=None, gt=0, description="Hours that recordings are kept; unset: until somebody removes them."
+    )
     config_json: str = Field(
         default="",
         description="The effective MMConfig as JSON, set by mm_bot.py; empty: MM_CONFIG_ variables on the defaults.",
@@ -96,6 +99,11 @@ class ServiceSettings(StrictSettings):
     def _parse_markets(self) -> Self:
         self.series()
         return self
+
+    @property
+    def record_keep_s(self) -> float | None:
+        """Seconds that recordings are kept; None: for good."""
+        return None if self.record_keep_h is None else self.record_keep_h * 3600.0
 
     def endpoints(self, bus: str = "") -> Endpoints:
         """The addresses of the bus (another than `MM_BUS`), with the keys that TCP takes. Raises ValueError."""

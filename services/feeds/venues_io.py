@@ -165,7 +165,7 @@ class Feed:
         if folder is None:
             yield protocol
             return
-        with SegmentWriter(folder, protocol.venue) as writer:
+        with SegmentWriter(folder, protocol.venue, keep_s=self._runtime.settings.record_keep_s) as writer:
             yield RecordedProtocol(protocol, writer)
 
     def _session(self) -> aiohttp.ClientSession:

@@ -77,7 +77,7 @@ class HedgerCollector(Collector):
                     family.add_metric([market], number)
         day = GaugeMetricFamily(
             "hedger_day_pnl_usd",
-            "Profit of the last 24 hours' periods and of those without outcome; held shares at the last mid, else at worst.",
+            "Profit of the last day's periods and those without outcome; shares at the last mid, else at worst.",
             labels=["market"],
         )
         attribution = GaugeMetricFamily(

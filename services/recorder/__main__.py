@@ -67,7 +67,7 @@ def main() -> None:
     if settings.record is None:
         print("configuration: MM_RECORD: name the folder to record into", file=sys.stderr)
         raise SystemExit(EXIT_CONFIGURATION)
-    with SegmentWriter(settings.record / SOURCE, SOURCE) as writer:
+    with SegmentWriter(settings.record / SOURCE, SOURCE, keep_s=settings.record_keep_s) as writer:
         REGISTRY.register(WriterCollector(writer))
 
         def make_core(runtime: Runtime) -> Recorder:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 IMAGE = "polymarket-market-maker:0.0.0-test"
-NOT_AVAILABLE = "grafana"  # a public image that an engine without a registry does not have
+NOT_AVAILABLE = ("alertmanager", "grafana")  # public images that an engine without a registry does not have
 LOOK_S = 1.0
 
 
@@ -84,7 +84,7 @@ class System:
 
     def services(self) -> list[str]:
         """Every service that can be started here."""
-        return [name for name in self.compose("config", "--services").split() if name != NOT_AVAILABLE]
+        return [name for name in self.compose("config", "--services").split() if name not in NOT_AVAILABLE]
 
     def containers(self, *services: str) -> dict[str, dict[str, Any]]:
         """What the engine says of each container of these services (default: all), by name."""
@@ -120,9 +120,10 @@ class System:
         confined = ("--rm", "--init", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none")
         return ("docker", "run", *confined, *mounts, IMAGE, "/program.py", *arguments)
 
-    def kill(self, service: str) -> None:
-        """`kill -9` the process of a container: the engine must start it again by itself."""
-        before = self.containers(service)[self.container(service)]["RestartCount"]
+    def kill(self, service: str, name: str = "") -> None:
+        """`kill -9` the process of a service's container (its only one without a name): the engine starts it again."""
+        name = name or self.container(service)
+        before = self.containers(service)[name]["RestartCount"]
         program = (
             "import os\n"
             "for name in filter(str.isdigit, os.listdir('/proc')):\n"
@@ -130,10 +131,10 @@ class System:
             "        os.kill(int(name), 9)\n"
         )
         subprocess.run(
-            ("docker", "exec", self.container(service), "python", "-c", program), check=False, timeout=60
+            ("docker", "exec", name, "python", "-c", program), check=False, timeout=60
         )  # the exec itself may be ended by the end of its container
         deadline = time.monotonic() + 60.0
-        while self.containers(service)[self.container(service)]["RestartCount"] == before:
+        while self.containers(service)[name]["RestartCount"] == before:
             if time.monotonic() > deadline:
                 raise EngineError(f"{service} was not started again\n{self.logs(service)}")
             time.sleep(LOOK_S)

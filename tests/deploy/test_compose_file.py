@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ LOCKED = re.compile(r"^([a-z0-9.-]+)==(\S+)", re.MULTILINE)
 def test_every_part_is_a_service_of_its_own() -> None:
     started = [tuple(each["command"]) for name, each in OURS.items() if name not in ("keys", "simulator")]
     assert sorted(started) == sorted(("-m", part.module, *part.arguments) for part in PARTS if part.name != "files")
-    assert set(SERVICES) - set(OURS) == {"prometheus", "grafana"}
+    assert set(SERVICES) - set(OURS) == {"prometheus", "alertmanager", "grafana"}
 
 
 @pytest.mark.parametrize("name", SERVING)
@@ -63,7 +64,7 @@ def test_every_mounted_volume_is_declared() -> None:
 
 def test_venues_are_named_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     feeds = {name: each for name, each in SERVICES.items() if name.startswith("feed-")}
-    assert {each["env_file"][-1] for each in feeds.values()} == {"venues/${COMPOSE_PROFILES:-sim}.env"}
+    assert {each["env_file"][-1] for each in feeds.values()} == {"venues/${VENUES:-sim}.env"}
     assert {tuple(each["profiles"]) for each in feeds.values()} == {("sim", "live")}
     assert SERVICES["simulator"]["profiles"] == ["sim"]
     lines = (DEPLOY / "venues" / "sim.env").read_text().splitlines()
@@ -81,6 +82,56 @@ def test_venues_are_named_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_live_venues_are_the_defaults() -> None:
     lines = (DEPLOY / "venues" / "live.env").read_text().splitlines()
     assert [line for line in lines if line and not line.startswith("#")] == []
+
+
+def example() -> dict[str, str]:
+    """What a user begins with in .env."""
+    lines = (DEPLOY / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def first_step(**variables: str) -> subprocess.CompletedProcess[str]:
+    """What `keys` does before it touches the keys."""
+    (script,) = SERVICES["keys"]["command"]
+    check, found, _ = script.replace("$$", "$").partition("cd /mm/keys")
+    assert found
+    return subprocess.run(["sh", "-euc", check], env=variables, capture_output=True, text=True, check=False)
+
+
+def test_the_example_starts_the_simulation() -> None:
+    assert example()["VENUES"] == example()["COMPOSE_PROFILES"] == "sim"
+    assert SERVICES["keys"]["environment"] == {"VENUES": "${VENUES:-sim}", "PROFILES": "${COMPOSE_PROFILES:-}"}
+
+
+@pytest.mark.parametrize(("venues", "profiles"), [("sim", "sim"), ("live", "live"), ("sim", "sim,alerts")])
+def test_venues_with_their_profile_start(venues: str, profiles: str) -> None:
+    assert first_step(VENUES=venues, PROFILES=profiles).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("venues", "profiles"), [("live", "sim"), ("sim", "live,alerts"), ("sim", ""), ("sim", "simulated")]
+)
+def test_venues_without_their_profile_start_nothing(venues: str, profiles: str) -> None:
+    refused = first_step(VENUES=venues, PROFILES=profiles)
+    assert refused.returncode == 1
+    assert f"VENUES={venues}, but COMPOSE_PROFILES={profiles} does not name it" in refused.stderr
+
+
+def test_alertmanager_is_optional_and_reads_its_addresses_from_secrets() -> None:
+    service = SERVICES["alertmanager"]
+    assert service["profiles"] == ["alerts"]
+    assert not [name for name, each in SERVICES.items() if "alertmanager" in each.get("depends_on", ())]
+    assert "./secrets/alerts:/run/secrets:ro" in service["volumes"]
+    receivers = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text())["receivers"]
+    files = {each["url_file"] for receiver in receivers for each in receiver["webhook_configs"]}
+    assert files == {"/run/secrets/webhook_url", "/run/secrets/dead_man_url"}
+    alerting = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["alerting"]
+    (lookup,) = alerting["alertmanagers"][0]["dns_sd_configs"]
+    assert lookup == {"names": ["alertmanager"], "type": "A", "port": 9093}  # a name that is not there is no error
+
+
+def test_recordings_are_not_kept_for_ever() -> None:
+    assert float(example()["MM_RECORD_KEEP_H"]) > 0
 
 
 def imported(path: Path) -> set[str]:

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from shared.config import MMConfig
+from shared.service import HEARTBEAT_S
 from tests.deploy.engine import IMAGE, System, compose_command, run
 from tests.processes import ROOT
 
@@ -37,6 +39,10 @@ import urllib.request
 page = urllib.request.urlopen('http://127.0.0.1:9100/metrics').read().decode()
 print(next(line.split()[-1] for line in page.splitlines() if line.startswith('analyzer_owned_markets')))
 """
+LEASE_MS = MMConfig().lease_s * 1000.0
+MOVED_WITHIN_MS = 10_000.0  # a volatility may be 5 s old; the quotes are then absent for less than their lease
+AWAY = {"volatility_missing", "volatility_stale", "volatility_cold"}  # said of an analyzer that is away, or began anew
+HEARTBEAT_MS = HEARTBEAT_S * 1000.0
 FILLS = """
 import json, sqlite3
 rows = sqlite3.connect('/mm/outbox/paper-sim/executor_outbox.sqlite3').execute('select fill_id, state from fills')
@@ -83,19 +89,24 @@ def wait_for_quotes(system: System, *, within_s: float = 420.0) -> None:
 
 
 @contextmanager
-def no_stale_quote(system: System) -> Iterator[None]:
-    """A trader's program reads the files all the while, and must never find a quote past its lease."""
+def no_stale_quote(system: System) -> Iterator[dict[str, dict[str, Any]]]:
+    """A trader's program reads the files all the while, and must never find a quote past its lease.
+
+    What it saw of each market is in the yielded dict afterwards.
+    """
+    seen: dict[str, dict[str, Any]] = {}
     command = system.beside(HERE / "watch_quotes.py", "/mm/out", *MARKETS, volumes=["out"])
     named = (*command[:2], "--name", f"{system.name}-watch", *command[2:])
     watch = subprocess.Popen(named, stdout=subprocess.PIPE, text=True)
     try:
-        yield
+        yield seen
     finally:
         run("docker", "stop", "--time", "10", f"{system.name}-watch")
         said, _ = watch.communicate(timeout=60)
     *stale, summary = (json.loads(line) for line in said.splitlines())
     assert stale == []
     assert summary["quoting"] > 100, summary
+    seen |= summary["markets"]
     print(f"reads of the quotes: {summary}")
 
 
@@ -140,7 +151,7 @@ def test_two_markets_are_quoted_and_everybody_is_healthy(system: System) -> None
 def test_every_process_is_scraped(system: System) -> None:
     deadline = time.monotonic() + 60.0
     url = f"http://127.0.0.1:{system.prometheus_port}/api/v1/targets?state=active"
-    wanted = set(system.services()) - {"keys", "simulator", "prometheus"}
+    wanted = set(system.services()) - {"keys"}
     while True:
         with urllib.request.urlopen(url, timeout=20) as answer:
             targets = json.load(answer)["data"]["activeTargets"]
@@ -151,19 +162,77 @@ def test_every_process_is_scraped(system: System) -> None:
         time.sleep(1.0)
 
 
-def test_scaled_analyzers_share_the_markets(system: System) -> None:
-    system.compose("up", "-d", "--no-recreate", "--scale", "analyzer-volatility=3", *system.services())
+def scale(system: System, instances: int) -> None:
+    """That many volatility analyzers; everybody else stays as it is."""
+    system.compose("up", "-d", "--no-recreate", "--scale", f"analyzer-volatility={instances}", *system.services())
     system.wait_until_healthy("analyzer-volatility")
-    names = list(system.containers("analyzer-volatility"))
-    assert len(names) == 3
+    assert len(system.containers("analyzer-volatility")) == instances
+
+
+def shares(system: System) -> dict[str, float]:
+    """How many markets each volatility analyzer has, once all are somebody's."""
     deadline = time.monotonic() + 60.0
     while True:
-        owned = [float(run("docker", "exec", name, "python", "-c", OWNED)) for name in names]
-        if sum(owned) == len(MARKETS):
-            break
+        names = system.containers("analyzer-volatility")
+        owned = {name: float(run("docker", "exec", name, "python", "-c", OWNED)) for name in names}
+        if sum(owned.values()) == len(MARKETS):
+            return owned
         assert time.monotonic() < deadline, owned
         time.sleep(1.0)
-    wait_for_quotes(system)
+
+
+@contextmanager
+def handed_over(system: System, *, is_owner_gone: bool = False) -> Iterator[None]:
+    """Markets go to other analyzers: quote sets go on within the lease; no market has two voices, or none, for long.
+
+    Who owns what follows from the names of the containers, so only the end of an owner is sure to move a market.
+    """
+    begin_s = time.time()
+    with no_stale_quote(system) as seen:
+        yield
+        shares(system)
+        wait_for_quotes(system)
+    arguments = ("/mm/records/bus", "Volatility", str(begin_s))
+    heard = json.loads(run(*system.beside(HERE / "read_voices.py", *arguments, volumes=["records"])))
+    print(f"voices of the volatility analyzers: {heard}")
+    assert set(seen) == set(heard) == set(MARKETS)
+    assert any(each["changes_ms"] for each in heard.values()) or not is_owner_gone
+    assert max(each["both_ms"] for each in heard.values()) < HEARTBEAT_MS
+    assert max(each["silent_ms"] for each in heard.values()) < MOVED_WITHIN_MS
+    assert max(each["silent_ms"] for each in seen.values()) < LEASE_MS
+    for each in seen.values():  # a market that is pulled for another reason is none of the analyzers' business
+        assert each["unquoted_ms"] < LEASE_MS or not AWAY.intersection(each["reasons"]), seen
+
+
+def test_scaled_analyzers_share_the_markets(system: System) -> None:
+    with handed_over(system):
+        scale(system, 3)
+
+
+def owner_of_most(system: System) -> str:
+    """The container of the volatility analyzer that has the most markets."""
+    owned = shares(system)
+    return max(owned, key=lambda name: owned[name])
+
+
+def test_a_removed_analyzer_is_not_missed(system: System) -> None:
+    with handed_over(system):
+        scale(system, 2)
+
+
+def test_markets_of_a_stopped_analyzer_go_to_the_others(system: System) -> None:
+    owner = owner_of_most(system)
+    with handed_over(system, is_owner_gone=True):
+        run("docker", "stop", owner)
+        run("docker", "start", owner)
+        system.wait_until_healthy("analyzer-volatility")
+
+
+def test_markets_of_a_killed_analyzer_go_to_the_others(system: System) -> None:
+    owner = owner_of_most(system)
+    with handed_over(system, is_owner_gone=True):
+        system.kill("analyzer-volatility", owner)
+        system.wait_until_healthy("analyzer-volatility")
 
 
 @pytest.mark.parametrize("service", ["quoter", "broker", "executor", "hedger", "feed-polymarket"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -139,6 +140,40 @@ def test_a_disk_that_fails_is_counted_and_never_stops_the_caller(tmp_path: Path)
         folder.mkdir()
         writer.write(2, "kept")
     assert [record.payload for record in read(folder)[0]] == ["kept"]
+
+
+def aged(path: Path, *, hours: float) -> Path:
+    then_s = time.time() - hours * 3600.0
+    os.utime(path, (then_s, then_s))
+    return path
+
+
+def test_what_was_last_written_too_long_ago_goes_when_a_segment_is_begun(tmp_path: Path) -> None:
+    old = aged(segment_of_blocks(tmp_path, [(1, "old")]), hours=3.0)
+    young = aged(segment_of_blocks(tmp_path, [(2, "young")]), hours=1.0)
+    with SegmentWriter(tmp_path, "bybit", keep_s=7_200.0) as writer:
+        assert old.exists()  # nothing new was recorded yet
+        writer.write(3, "new")
+    assert not old.exists()
+    assert young.exists()
+    assert [record.payload for record in read(tmp_path)[0]] == ["young", "new"]
+
+
+def test_recordings_of_others_and_other_files_are_never_removed(tmp_path: Path) -> None:
+    theirs = [tmp_path / f"bybit-x-1-1{SUFFIX}", tmp_path / f"coinbase-1-1{SUFFIX}", tmp_path / "bybit-1-1.txt"]
+    for each in theirs:
+        each.touch()
+        aged(each, hours=1_000.0)
+    with SegmentWriter(tmp_path, "bybit", keep_s=1.0) as writer:
+        writer.write(1, "new")
+    assert all(each.exists() for each in theirs)
+
+
+def test_without_a_limit_everything_is_kept(tmp_path: Path) -> None:
+    old = aged(segment_of_blocks(tmp_path, [(1, "old")]), hours=100_000.0)
+    with SegmentWriter(tmp_path, "bybit") as writer:
+        writer.write(2, "new")
+    assert old.exists()
 
 
 def test_writing_after_the_end_is_counted_not_lost_silently(tmp_path: Path) -> None:

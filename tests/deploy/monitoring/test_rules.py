@@ -45,8 +45,15 @@ def test_the_configuration_and_the_rules_are_sound() -> None:
     assert "SUCCESS" in told("promtool", "check", "config", str(PROMETHEUS / "prometheus.yml"))
 
 
-def test_alertmanagers_configuration_is_sound() -> None:
-    assert "SUCCESS" in told("amtool", "check-config", str(ALERTMANAGER))
+def test_alertmanagers_configuration_is_sound(tmp_path: Path) -> None:
+    version = re.search(r"version (\d+)\.(\d+)", told("amtool", "--version"))
+    assert version is not None
+    text = ALERTMANAGER.read_text()
+    if (int(version[1]), int(version[2])) < (0, 26):  # knows no `url_file` yet; all else is the same
+        text = text.replace("url_file: /run/secrets/", "url: http://receiver/")
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(text)
+    assert "SUCCESS" in told("amtool", "check-config", str(path))
 
 
 def test_the_rules_pass_their_own_tests() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from shared.bus import Endpoints, Publisher
 from shared.codec import decode
 from shared.core import Delivery
 from shared.messages import SpotQuote
-from shared.segments_io import read_segments
+from shared.segments_io import SUFFIX, read_segments
 from tests.builders import build
 from tests.processes import running, start, wait_for_line
 
@@ -57,6 +58,24 @@ def test_the_recorded_envelope_is_the_delivered_one() -> None:
     quote = build(SpotQuote)
     envelope = envelope_of(Delivery("SpotQuote.BTC.bybit", 7, 3, quote, 11))
     assert (envelope.epoch, envelope.seq, envelope.ts_pub_ns, envelope.body) == (7, 3, 11, quote)
+
+
+def test_recordings_older_than_the_hours_set_are_removed(bus: str, tmp_path: Path) -> None:
+    old, young = (tmp_path / "bus" / f"bus-{number}-1{SUFFIX}" for number in (1, 2))
+    old.parent.mkdir()
+    for path, age_h in ((old, 3.0), (young, 1.0)):
+        path.touch()
+        then_s = time.time() - age_h * 3600.0
+        os.utime(path, (then_s, then_s))
+    variables = {"MM_RECORD": str(tmp_path), "MM_RECORD_KEEP_H": "2"}
+    with running("services.broker", bus=bus), running("services.recorder", bus=bus, variables=variables) as recorder:
+        wait_for_line(recorder, "joined the bus")
+        publisher = Publisher(Endpoints.of(bus), instance="bybit")
+        publisher.wait_until_connected(10.0)
+        publisher.publish(build(SpotQuote))
+        publisher.close()
+        wait_until(lambda: not old.exists())
+    assert young.exists()
 
 
 def test_without_a_folder_it_does_not_start(bus: str) -> None:
