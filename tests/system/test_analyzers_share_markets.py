@@ -22,15 +22,16 @@ import zmq
 from services.analyzers.ownership import weight
 from shared.bus import Endpoints
 from shared.codec import decode
+from shared.config import MMConfig
 from shared.market import NS_PER_S, Series
 from shared.messages import AnyMessage, Heartbeat, QuoteSet, Volatility
 from shared.service import HEARTBEAT_S
 from tests.processes import ROOT, start
 
-LEASE_S = 1.5
+MAY_BE_SILENT_S = MMConfig().limits.volatility_s
 PATIENCE_S = 90.0
 OURS = "volatility"  # the bot's own
-NAMES = tuple(f"volatility-{number}" for number in range(2, 40))
+NAMES = tuple(f"volatility-{number}" for number in range(2, 4000))
 
 
 class Heard(NamedTuple):
@@ -138,6 +139,11 @@ def two_voices_s(signals: list[Heard]) -> float:
     return longest_s
 
 
+def pulled_for_volatility(quotes: list[Heard], *, since_s: float) -> list[Heard]:
+    reasons = {"volatility_missing", "volatility_stale", "volatility_cold"}
+    return [each for each in quotes if each.at_s >= since_s and reasons & {*each.message.reasons}]  # type: ignore[union-attr]
+
+
 @pytest.mark.timeout(600)
 def test_markets_spread_over_three_analyzers_and_go_on_warm_when_one_goes(tmp_path: Path) -> None:
     bus, markets = f"ipc://{tmp_path}/b", two_long_markets()
@@ -188,6 +194,6 @@ def test_markets_spread_over_three_analyzers_and_go_on_warm_when_one_goes(tmp_pa
         assert [each for each in signals if not each.message.warm] == []  # type: ignore[union-attr]
         for begin_s, end_s in pairwise([*changes_s, float("inf")]):
             assert two_voices_s([each for each in signals if begin_s <= each.at_s < end_s]) <= HEARTBEAT_S
-        quotes = [each for each in ear.of(QuoteSet, market) if each.at_s >= changes_s[0]]
-        quoting_s = [each.at_s for each in quotes if each.message.call]  # type: ignore[union-attr]
-        assert max(later - earlier for earlier, later in pairwise(quoting_s)) <= LEASE_S
+        for pulled in pulled_for_volatility(ear.of(QuoteSet, market), since_s=changes_s[0]):
+            silent_s = pulled.at_s - max(each.at_s for each in signals if each.at_s <= pulled.at_s)
+            assert silent_s > 0.8 * MAY_BE_SILENT_S  # on a machine that is too busy; never by the change itself
