@@ -18,6 +18,7 @@ module.exports = {
       autorestart: true,
       stop_exit_codes: [2, 3], // wrong usage, another bot on this folder: a restart does not help (0 also means killed)
       exp_backoff_restart_delay: 1000,
+      treekill: false, // the bot stops its parts in order
       kill_timeout: 20000, // ms: quotes are withdrawn and the ledger is closed on SIGINT before PM2 kills
       max_memory_restart: "4G",
       time: true,

@@ -240,8 +240,9 @@ class _Search:
             direction="maximize",
             load_if_exists=True,
         )
-        # What an interrupt cut short stands in line again; Optuna's own `skip_if_exists` would count it as tried.
-        trials = (trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL)
+        # What an interrupt cut short stands in line again, also where the storage still calls it running: at worst another
+        # machine plays it as well. Optuna's own `skip_if_exists` would count it as tried.
+        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.WAITING))
         tried = [trial.user_attrs.get(_PRESET) for trial in trials]
         presets = (MMConfig(**(space.base.model_dump() | settings)) for settings in PRESETS.values())
         for point in map(space.nearest, (space.base, *presets)):

@@ -192,7 +192,7 @@ def handed_over(system: System, *, is_owner_gone: bool = False) -> Iterator[None
         yield
         shares(system)
         wait_for_quotes(system)
-    arguments = ("/mm/records/bus", "Volatility", str(begin_s))
+    arguments = ("/mm/records/sim/bus", "Volatility", str(begin_s))
     heard = json.loads(run(*system.beside(HERE / "read_voices.py", *arguments, volumes=["records"])))
     print(f"voices of the volatility analyzers: {heard}")
     assert set(seen) == set(heard) == set(MARKETS)

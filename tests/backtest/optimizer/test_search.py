@@ -232,6 +232,16 @@ def test_a_preset_that_an_interrupt_cut_short_is_tried_again(storage: BaseStorag
     assert scores_of(whole) == scores_of(search(plan_of(), factory))
 
 
+def test_a_preset_that_a_dead_machine_was_playing_is_played_again(storage: BaseStorage) -> None:
+    factory = Watched(NoiseFactory(1, PERIODS), stop=3, error=OSError("gone"))
+    with pytest.raises(OSError, match="gone"):
+        search(plan_of(), factory, storage=storage)
+    study = load_study(study_name=study_name(plan_of(), factory.calls[-1].periods), storage=storage)
+    lost = study.ask().user_attrs["preset"]  # and never told
+    search(plan_of(), NoiseFactory(1, PERIODS), storage=storage)
+    assert lost in [each.user_attrs.get("preset") for each in study.trials if each.state == TrialState.COMPLETE]
+
+
 def test_other_periods_or_another_engine_are_another_study() -> None:
     plan, train = plan_of(), np.arange(40)
     name = study_name(plan, train)
