@@ -15,10 +15,13 @@ if __name__ == "__main__":
     if answers_interrupts:  # while only modules are loaded, Ctrl-C simply ends it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     with prepared_python():
+        from backtest.cli import parse
+
+        options = parse(sys.argv[1:])  # help and mistakes end here, before everything else is loaded
         from backtest.main import main
     if answers_interrupts:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(options))
 elif __name__ == "__mp_main__":  # a worker of ours: Ctrl-C reaches it too, and the parent answers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 else:

@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from backtest.optimizer.search import MIN_EXPLORED
+from backtest.optimizer.limits import MIN_EXPLORED
 from shared.config import PRESETS
 from shared.exchange import QueueName
 from shared.market import Series

@@ -68,9 +68,8 @@ class Ground(NamedTuple):
         return self.tapes[tape_key(config)]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command line; returns the exit code."""
-    options = cli.parse(arguments)
+def main(options: cli.Options) -> int:
+    """Do what the command line asks for; returns the exit code."""
     console = Console(stderr=True)
     logging.getLogger("distributed").setLevel(logging.ERROR)
     try:

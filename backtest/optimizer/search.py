@@ -33,14 +33,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from backtest.optimizer.compute import Compute, compute_on
 from backtest.optimizer.evaluate import MICRO, QUEUE_MODELS, Factory, FloatArray, IntArray, evaluate
+from backtest.optimizer.limits import MIN_EXPLORED, MIN_TRAIN_PERIODS
 from backtest.optimizer.objective import CAUTION, score
 from backtest.optimizer.space import Choice, Space
 from backtest.statistics import Fold, walk_forward
 from shared.config import PRESETS, MMConfig
 from shared.market import NS_PER_S
 
-MIN_TRAIN_PERIODS = 20  # fewer say nothing about a mean
-MIN_EXPLORED = 10
 _PNL = "pnl"  # attributes of a trial: what it earned, packed
 _PRESET = "preset"  # the point that stood in line
 
@@ -240,7 +239,7 @@ class _Search:
             direction="maximize",
             load_if_exists=True,
         )
-        # What an interrupt cut short stands in line again, also where the storage still calls it running: at worst another
+        # What an interrupt cut short stands in line again, also where the storage calls it running: at worst another
         # machine plays it as well. Optuna's own `skip_if_exists` would count it as tried.
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.WAITING))
         tried = [trial.user_attrs.get(_PRESET) for trial in trials]

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from backtest import main as door
-from backtest.cli import DONE, INTERRUPTED, NO_DATA, SEARCH_FAILED, SEARCH_PERIODS, WRONG
+from backtest.cli import DONE, INTERRUPTED, NO_DATA, SEARCH_FAILED, SEARCH_PERIODS, WRONG, parse
 from backtest.engine import run
 from backtest.events import Events
 from backtest.events_io import is_events_folder, read_events, write_events
@@ -51,7 +51,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run_door(capsys: pytest.CaptureFixture[str], out: Path, *arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout, stderr without its line breaks."""
-    code = main([*arguments, "--out", str(out), *QUICK])
+    code = main(parse([*arguments, "--out", str(out), *QUICK]))
     said = capsys.readouterr()
     return code, said.out, " ".join(said.err.split())
 
@@ -162,7 +162,7 @@ def test_the_usual_number_of_simulated_periods_is_enough_for_a_search_of_any_ser
 
     monkeypatch.setattr(door, "generate", generated)
     asked = ("--optimize", "--series", series, "--out", str(tmp_path), *QUICK)
-    assert main(asked) == INTERRUPTED  # nothing was made, so nothing is played
+    assert main(parse(asked)) == INTERRUPTED  # nothing was made, so nothing is played
     assert begun == [SEARCH_PERIODS]
 
 
