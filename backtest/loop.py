@@ -36,7 +36,7 @@ from services.executor.plan import CANCEL, PLACE, plan
 from services.quoter.action import ACTION_OF, RULES
 from services.quoter.reasons import all_reasons, bits_of, is_pull
 from services.quoter.records import LADDER_AT
-from services.quoter.requote import requote
+from services.quoter.requote import quote_ladder
 from shared.config import MAX_TIERS
 from shared.exchange import (
     BUY,
@@ -454,7 +454,7 @@ def play(
             has_venue = permissions & HAS_VENUE != 0
             is_pulled = False
             if options["strategy"] == ENGINE:
-                requote(
+                quote_ladder(
                     market_state, windows, venue, settings, quote_state, now, has_venue, judged["lead_s"],
                     permissions & HAS_REGIME != 0, permissions & HAS_FLOW != 0, judged["missing"],
                     permissions & ALLOW_BID != 0, permissions & ALLOW_ASK != 0,

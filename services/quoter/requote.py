@@ -1,7 +1,8 @@
 """One compiled call from the state of a market to its quotes: value, skews, tiers, spread, guards, ladder (pure).
 
-`requote(market, windows, venue, settings, quote, ...)` reads the records and writes `quote`; nothing is allocated. The
-live quoter, the library and the backtester call this same function. What the numbers mean is told in `records.py`.
+`quote_ladder(market, windows, venue, settings, quote, ...)` reads the records and writes `quote`; nothing is allocated.
+The live quoter and the library call it through `requote`, which adds the numbers that only people read; the backtester
+calls it bare. What the numbers mean is told in `records.py`.
 """
 
 from __future__ import annotations
@@ -62,7 +63,33 @@ def requote(
     allow_bid: bool,
     allow_ask: bool,
 ) -> None:
-    """Write the quotes of this instant into `quote_state`.
+    """Write the quotes of this instant, and what explains them, into `quote_state`: see `quote_ladder`."""
+    quote_ladder(
+        market_state, windows, venue, settings, quote_state, now_ns, has_venue, lead_s,
+        has_regime, has_flow, missing_inputs, allow_bid, allow_ask,
+    )  # fmt: skip
+    if quote_state[0]["is_defined"] == 1.0:
+        write_model(market_state[0], windows, settings[0], quote_state[0])
+        write_prospects(market_state[0], settings[0], quote_state[0], has_flow)
+
+
+@kernel
+def quote_ladder(
+    market_state: State,
+    windows: State,
+    venue: State,
+    settings: State,
+    quote_state: State,
+    now_ns: int,
+    has_venue: bool,
+    lead_s: float,
+    has_regime: bool,
+    has_flow: bool,
+    missing_inputs: int,
+    allow_bid: bool,
+    allow_ask: bool,
+) -> None:
+    """Write what decides the quotes of this instant into `quote_state`.
 
     `has_venue`: `venue` is fresh and may project the oracle, leading by `lead_s`. `missing_inputs` counts optional
     inputs that are missing besides the projection. `is_defined` is 0 when the inputs give no number; then nothing else
@@ -85,12 +112,10 @@ def requote(
         return
     is_fitted = write_terms(market, config, quote, has_flow)
     write_skews(market, config, quote, delta_per_log, has_regime)
-    adverse = market["impact"] if config["use_toxicity"] == 1 and has_flow and market["impact"] > 0.0 else 0.0
-    write_tiers(config, quote, adverse, is_fitted)
+    write_tiers(config, quote, expected_impact(market, config, has_flow), is_fitted)
     write_spread(market, windows, config, quote, delta_per_log, has_regime, has_flow, missing_inputs)
     write_disagreement(market, venue, config, quote, now_ns, has_venue)
     write_ladder(market, config, quote, allow_bid, allow_ask)
-    write_prospects(market, config, quote, adverse)
     quote["is_defined"] = 1.0
 
 
@@ -105,7 +130,7 @@ def write_value(
     has_venue: bool,
     lead_s: float,
 ) -> float:
-    """Step 1: the fair value, on the oracle's own last print, then projected. Returns dp / dlog; NaN without one."""
+    """Step 1: the fair value, on the projected oracle or else its last print. Returns dp / dlog; NaN without one."""
     sigma = market["sigma"]
     if sigma <= 0.0 or market["oracle_ns"] <= 0:
         return math.nan
@@ -115,13 +140,7 @@ def write_value(
     start_ns, end_ns = market["start_ns"], market["end_ns"]
     oracle_ns, oracle_log = market["oracle_ns"], market["oracle_log"]
     kurtosis, below_s = config["tail_kurtosis"], config["tail_below_s"]
-    mean, sensitivity, variance_s, missing = settlement_law(
-        windows, averaged, strike_known, strike_log, start_ns, end_ns, oracle_ns, oracle_log
-    )
-    if not variance_s >= 0.0:
-        return math.nan
-    model_value, slope, variance = digital_value(mean, sensitivity, variance_s, averaged, sigma, 0.0, kurtosis, below_s)
-    fair_value, ref_sd, ref_log, projected = model_value, 0.0, oracle_log, False
+    ref_ns, ref_sd, ref_log, projected = oracle_ns, 0.0, oracle_log, False
     if has_venue and config["use_oracle_projection"] == 1:
         led_log, error, projected = project_oracle(
             venue, config["basis_drift_per_sqrt_s"], config["prints_to_warm"], now_ns, lead_s
@@ -131,19 +150,17 @@ def write_value(
             quote_age_s = max(now_ns - venue[0]["ts_ns"], 0) * 1e-9  # over which the venue may have moved unseen
             ref_sd = math.sqrt(error * error + sigma * sigma * quote_age_s)
             ref_ns = max(now_ns + int(lead_s * 1e9), oracle_ns)
-            mean, sensitivity, variance_s, missing = settlement_law(
-                windows, averaged, strike_known, strike_log, start_ns, end_ns, ref_ns, ref_log
-            )
-            if not variance_s >= 0.0:
-                return math.nan
-            fair_value, slope, variance = digital_value(
-                mean, sensitivity, variance_s, averaged, sigma, ref_sd * ref_sd, kurtosis, below_s
-            )
+    mean, sensitivity, variance_s, missing = settlement_law(
+        windows, averaged, strike_known, strike_log, start_ns, end_ns, ref_ns, ref_log
+    )
+    if not variance_s >= 0.0:
+        return math.nan
+    fair_value, slope, variance = digital_value(
+        mean, sensitivity, variance_s, averaged, sigma, ref_sd * ref_sd, kurtosis, below_s
+    )
     diffused_share = sigma * sigma * variance_s / variance if variance > 0.0 else 0.0
     fair_sd = value_error(mean, slope, sensitivity, diffused_share, market["sigma_error"], ref_sd)
     quote["is_projected"] = 1.0 if projected else 0.0
-    quote["model_value"] = model_value
-    quote["projection"] = fair_value - model_value
     quote["fair_value"] = fair_value
     quote["fair_sd"] = fair_sd
     quote["fair_low"] = max(fair_value - config["band_sigmas"] * fair_sd, 0.0)
@@ -155,9 +172,6 @@ def write_value(
     quote["spot_weight"] = sensitivity
     quote["oracle_age_s"] = (now_ns - oracle_ns) * 1e-9
     quote["projection_move"] = ref_log - oracle_log
-    quote["strike"] = math.exp(strike_log) if strike_known else 0.0
-    quote["oracle_price"] = math.exp(oracle_log)
-    quote["reference_price"] = math.exp(ref_log)
     quote["distance_sd"] = mean / math.sqrt(variance) if variance > 0.0 else 0.0
     quote["projection_sd"] = ref_sd
     quote["missing_prints"] = missing
@@ -212,6 +226,14 @@ def write_skews(market: Record, config: Record, quote: Record, delta_per_log: fl
     quote["momentum_skew"] = lean_momentum
     quote["inventory_skew"] = lean_inventory
     quote["reservation"] = fair_value + lean_momentum + lean_inventory
+
+
+@kernel
+def expected_impact(market: Record, config: Record, has_flow: bool) -> float:
+    """Dollars by which the mid moves against a fill; 0 while it is not known, or not against it."""
+    if config["use_toxicity"] == 1 and has_flow and market["impact"] > 0.0:
+        return float(market["impact"])
+    return 0.0
 
 
 @kernel
@@ -330,7 +352,9 @@ def write_factors(
         size_factor = config["phase_size_factors"][phase - 1]
     if config["use_oracle_projection"] == 1 and quote["is_projected"] == 0.0:
         missing_inputs += 1
-    by_inputs = config["missing_input_factor"] ** missing_inputs
+    by_inputs = 1.0
+    for _ in range(missing_inputs):
+        by_inputs *= config["missing_input_factor"]
     quote["base_spread"] = config["base_spread"]
     quote["factor_time"] = by_time
     quote["factor_regime"] = by_regime
@@ -444,9 +468,32 @@ def reward_credit(market: Record, config: Record, quote: Record, side: int, inne
 
 
 @kernel
-def write_prospects(market: Record, config: Record, quote: Record, adverse: float) -> None:
-    """Step 8: what the standing layers earn a second on the fill curve in force, and their score for rewards."""
+def write_model(market: Record, windows: State, config: Record, quote: Record) -> None:
+    """What the value would be on the oracle's own last print, what the projection adds, and the prices they rest on."""
+    model_value = quote["fair_value"]
+    if quote["is_projected"] == 1.0:
+        averaged = market["averaged"] == 1 and config["use_settlement_twap"] == 1
+        mean, sensitivity, variance_s, _ = settlement_law(
+            windows, averaged, market["strike_known"] == 1, market["strike_log"],
+            market["start_ns"], market["end_ns"], market["oracle_ns"], market["oracle_log"],
+        )  # fmt: skip
+        if variance_s >= 0.0:  # else the projection is all there is
+            model_value, _, _ = digital_value(
+                mean, sensitivity, variance_s, averaged, market["sigma"], 0.0,
+                config["tail_kurtosis"], config["tail_below_s"],
+            )  # fmt: skip
+    quote["model_value"] = model_value
+    quote["projection"] = quote["fair_value"] - model_value
+    quote["strike"] = math.exp(market["strike_log"]) if market["strike_known"] == 1 else 0.0
+    quote["oracle_price"] = math.exp(market["oracle_log"])
+    quote["reference_price"] = math.exp(market["oracle_log"] + quote["projection_move"])
+
+
+@kernel
+def write_prospects(market: Record, config: Record, quote: Record, has_flow: bool) -> None:
+    """What the standing layers earn a second on the fill curve in force, and their score for rewards."""
     fair_value, tick_size, mid = quote["fair_value"], market["tick_size"], quote["book_mid"]
+    adverse = expected_impact(market, config, has_flow)
     rate, decay, rebate = quote["fill_rate_per_s"], quote["fill_decay_per_usd"], quote["rebate"]
     bid_ticks, bid_sizes = quote["bid_ticks"], quote["bid_sizes"]
     ask_ticks, ask_sizes = quote["ask_ticks"], quote["ask_sizes"]

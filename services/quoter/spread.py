@@ -12,8 +12,9 @@ from shared.kernel import kernel
 
 # The loss accepted at a pin-risk z is that of a half-spread of this many standard deviations, plus z.
 MEAN_PICK_OFF = 0.4
+_PEAK_DENSITY = 1.0 / math.sqrt(2.0 * math.pi)  # of the standard normal
 _NEWTON_STEPS = 40
-_NEWTON_EXACT = 1e-12
+_NEWTON_EXACT = 1e-7  # after so small a step the error is its square
 
 
 @kernel
@@ -33,7 +34,7 @@ def time_factor(
     """
     if value_sd_per_sqrt_s <= 0.0 or open_effective_s <= 0.0:
         return low
-    relative = value_sd_per_sqrt_s * math.sqrt(open_effective_s) / normal_density(0.0)
+    relative = value_sd_per_sqrt_s * math.sqrt(open_effective_s) / _PEAK_DENSITY
     return bounded(relative**sensitivity, low, high)
 
 
@@ -82,10 +83,11 @@ def pin_risk_floor(value_sd: float, z: float, fee: float) -> float:
     accepted = pick_off_loss(widest, 0.0)
     half = max(widest - fee_sds, 0.0)
     for _ in range(_NEWTON_STEPS):
-        excess = pick_off_loss(half, fee_sds) - accepted
+        density, tail = normal_density(half + fee_sds), normal_cdf(-half - fee_sds)
+        excess = density - half * tail - accepted  # `pick_off_loss`
         if excess <= 0.0:
             break
-        step = excess / (fee_sds * normal_density(half + fee_sds) + normal_cdf(-half - fee_sds))
+        step = excess / (fee_sds * density + tail)
         half += step
         if step < _NEWTON_EXACT:
             break

@@ -24,7 +24,7 @@ from services.quoter.records import (
     flat_view,
     settings_of,
 )
-from services.quoter.requote import phase_index, requote
+from services.quoter.requote import phase_index, quote_ladder, requote
 from services.quoter.rewards import layer_score, taker_fee, two_sided_score
 from services.quoter.spread import pin_risk_floor
 from services.quoter.tiers import profit_rate
@@ -171,6 +171,32 @@ terms = st.fixed_dictionaries(
         "rewards_max_spread": st.just(0.0) | st.floats(0.005, 0.1),
     }
 )
+
+
+TOLD = {
+    "model_value", "projection", "strike", "oracle_price", "reference_price", "expected_usd_per_s", "reward_score",
+}  # fmt: skip
+
+
+@given(
+    config=configs,
+    now_s=st.floats(-100.0, 905.0),
+    moneyness_bp=st.floats(-60.0, 60.0),
+    has_venue=st.booleans(),
+    terms=terms,
+)
+def test_what_explains_the_quotes_is_all_that_the_backtest_leaves_out(
+    config: MMConfig, now_s: float, moneyness_bp: float, has_venue: bool, terms: dict[str, Any]
+) -> None:
+    given_state = {"now_s": now_s, "log_price": STRIKE_LOG + moneyness_bp * 1e-4, "has_venue": has_venue, **terms}
+    whole, call = call_of(config, **given_state)
+    requote(*call)
+    bare, call = call_of(config, **given_state)
+    quote_ladder(*call)
+    for name in LADDERS:
+        assert np.array_equal(whole[name], bare[name])
+    for name, one, other in zip(BREAKDOWN + ANSWERS, flat_view(whole).tolist(), flat_view(bare).tolist(), strict=False):
+        assert name in TOLD or one == other, name
 
 
 @settings(max_examples=250, deadline=None)
