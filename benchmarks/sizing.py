@@ -35,7 +35,7 @@ SCENES = (
 )
 PERIOD_S = 300.0
 FROM_S = 120.0  # of each period
-LARGE = ((4, 100), (25, 100))  # assets, markets
+LARGE = ((9, 34), (25, 100))  # assets, markets
 STARTED_WITHIN_S = 90.0
 SETTLED_S = 30.0
 MEASURED_S = 60.0

@@ -21,8 +21,11 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core import event
 from numba.core.caching import UserProvidedCacheLocator
 from numpy.typing import NDArray
+
+from shared.watchdog import watchdog
 
 _ROOT = Path(__file__).parents[1]
 CACHES = _ROOT / ".kernels"
@@ -55,6 +58,19 @@ class ShippedLocator(UserProvidedCacheLocator):
 _IS_SHIPPED = CACHE.is_dir() and not os.access(CACHE, os.W_OK)
 if _IS_SHIPPED:
     numba.config.CACHE_LOCATOR_CLASSES = f"{__name__}.{ShippedLocator.__name__}"  # type: ignore[attr-defined]
+
+
+class _Compiling(event.Listener):
+    """A process that compiles is busy, not hung."""
+
+    def on_start(self, _event: event.Event) -> None:
+        watchdog.be_patient()
+
+    def on_end(self, _event: event.Event) -> None:
+        """The next heartbeat watches as before."""
+
+
+event.register("numba:compile", _Compiling())  # type: ignore[no-untyped-call]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Record = Any  # a numpy.void / numba Record: one row of a STATE dtype

@@ -70,7 +70,8 @@ class SegmentWriter:
     most `flush_s` after they were written, also when nothing follows them. A disk that fails never stops the caller:
     the block is dropped and counted in `dropped`, and `last_error` names the fault. Safe for several threads.
 
-    With `keep_s`, segments of the same source that were last written longer ago are removed whenever one is begun.
+    With `keep_s`, segments of the same source that were last written longer ago are removed whenever one is begun and
+    another is younger.
     """
 
     def __init__(
@@ -142,10 +143,10 @@ class SegmentWriter:
         is_old = now_s - self._file_opened_s > self._max_age_s
         if self._file is None or is_old or self._file_bytes + len(block) > self._max_bytes:
             self._close_segment()
+            self._remove_old()
             self.path = self.folder / f"{self.source}-{time.time_ns()}-{os.getpid()}{SUFFIX}"
             self._file = self.path.open("xb", buffering=0)
             self._file_bytes, self._file_opened_s = 0, now_s
-            self._remove_old()
         framed = _BLOCK.pack(_SKIPPABLE_MAGIC, 8, _TAG, len(block)) + block
         done = self._file.write(framed)
         self._file_bytes += done
@@ -156,15 +157,21 @@ class SegmentWriter:
         if self._keep_s is None:
             return
         oldest_s = time.time() - self._keep_s
+        try:
+            written_s = {each: each.stat().st_mtime for each in self._segments()}
+            if max(written_s.values(), default=0.0) < oldest_s:
+                return  # a clock that is ahead, or the first recording after a long pause: not yet
+            for each, at_s in written_s.items():
+                if at_s < oldest_s:
+                    each.unlink()
+        except OSError as error:  # no reason to lose what is recorded now
+            self.last_error = str(error)
+
+    def _segments(self) -> Iterator[Path]:
         for each in self.folder.glob(f"{self.source}-*{SUFFIX}"):
             found = _NAME.match(each.name)
-            if found is None or found[1] != self.source or each == self.path:
-                continue
-            try:
-                if each.stat().st_mtime < oldest_s:
-                    each.unlink()
-            except OSError as error:  # no reason to lose what is recorded now
-                self.last_error = str(error)
+            if found is not None and found[1] == self.source:
+                yield each
 
     def _close_segment(self) -> None:
         if self._file is not None:

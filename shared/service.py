@@ -6,7 +6,6 @@ supervisor must not restart); anything else, a crash or a hang (restart with bac
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import logging
 import os
@@ -31,13 +30,13 @@ from shared.health import Health, Verdict
 from shared.lossy_io import LossyText
 from shared.messages import AnyMessage, Heartbeat, QuoteSet
 from shared.settings import ServiceSettings, StrictSettings
+from shared.watchdog import watchdog
 from shared.wiring import PART, subscriptions
 
 EXIT_CONFIGURATION = 2
 JOIN_TIMEOUT_S = 30.0
 BROKER_TRY_S = 0.5
 HEARTBEAT_S = 1.0
-HUNG_S = 60.0  # a loop that stands still for this long ends its process, and says where it stood
 BOUND = ("broker", "hedger")  # the parts that others connect to
 GC_THRESHOLDS = (50_000, 20, 20)
 LATENCY_BUCKETS = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -185,7 +184,7 @@ class Runtime:
             self.log.error("crashed", error=repr(error), exc_info=(kind, error, trace))
         else:
             self.log.info("stopped", reason=self._stop_reason)
-        faulthandler.cancel_dump_traceback_later()
+        watchdog.rest()
         if self._next_beat > 0.0:
             self._publish_heartbeat(())  # nobody need wait for our silence
         self.publisher.close()
@@ -223,13 +222,13 @@ class Runtime:
     def beat(self) -> None:
         """Publish a heartbeat when one is due; stop when the supervisor is gone. Call it often.
 
-        Without the next call the process ends after HUNG_S, with exit code 1 and what each thread was doing on standard
-        error; whoever keeps it restarts it.
+        Without the next call within `hung_s` of the settings the process ends (`watchdog`).
         """
         now = time.monotonic()
         if now < self._next_beat:
             return
-        faulthandler.dump_traceback_later(HUNG_S, exit=True)
+        if self.settings.hung_s > 0.0:
+            watchdog.expect(self.settings.hung_s)
         self._next_beat = now + HEARTBEAT_S
         self._check_supervisor()
         self.publisher.drain_subscriptions()

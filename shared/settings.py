@@ -71,6 +71,9 @@ class ServiceSettings(StrictSettings):
     supervisor_pid: int = Field(
         default=0, ge=0, description="Stop when this process is no longer the parent; 0: never."
     )
+    hung_s: float = Field(
+        default=25.0, ge=0, description="End the process when its loop stands still for so long; 0: never (debuggers)."
+    )
     out: Path = Field(default=Path("out"), description="Folder of the output files.")
     record: Path | None = Field(default=None, description="Folder of recordings; unset: nothing is recorded.")
     record_keep_h: float | None = Field(

@@ -27,10 +27,10 @@ LARGEST_MICRO = 10**13  # ten million dollars or shares in one booking: more is 
 LAST_NS = 2**63 - 1
 
 Refusal = Literal[
-    "already_reversed", "amount", "id", "id_reused", "market", "no_fill", "order_differs", "order_size",
+    "already_reversed", "amount", "id", "id_reused", "no_fill", "order_differs", "order_size",
     "outcome_differs", "price", "reason", "running", "slug", "time", "units",
 ]  # fmt: skip
-Delay = Literal["fill_unknown", "ledger", "pairs", "short"]
+Delay = Literal["fill_unknown", "ledger", "market", "pairs", "short"]  # cured by waiting, or by another hedger
 
 
 class Verdict(NamedTuple):

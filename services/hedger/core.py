@@ -24,7 +24,7 @@ from services.hedger.hedge import answer_hedge
 from services.hedger.hedge_inputs import HedgeError, OtherPosition
 from services.hedger.journal import Journal, JournalError, MemoryJournal
 from services.hedger.market_view import MarketView, position_of
-from services.hedger.pnl import unrealized_usd
+from services.hedger.pnl import held_usd
 from services.hedger.rows import entry_row, pnl_row, utc_text
 from shared.config import MMConfig
 from shared.core import Delivery, Event, EventClock, Gap
@@ -256,7 +256,7 @@ class HedgerCore:
 
     def _count(self, verdicts: list[Verdict]) -> list[Verdict]:
         for verdict in verdicts:
-            if verdict.status == "unavailable":
+            if verdict.status in ("unavailable", "unknown_market"):
                 self.delayed[verdict.name] += 1
             elif verdict.status != "ok":
                 self.refused[verdict.name] += 1
@@ -303,8 +303,8 @@ class HedgerCore:
         for account in tuple(self.books.accounts.values()):
             if account.market == market and (account.end_ns > since_ns or account.is_open()):
                 mid = self.attributions[market].last_mid(account.slug)
-                held_usd = [unrealized_usd(account, worth) or 0.0 for worth in ((0.0, 1.0) if mid is None else (mid,))]
-                total_usd += from_micro(account.realized_micro) + min(held_usd)
+                worths = (0.0, 1.0) if mid is None else (mid,)
+                total_usd += from_micro(account.realized_micro) + min(held_usd(account, each) for each in worths)
         return total_usd
 
     def _fail(self, error: JournalError) -> None:

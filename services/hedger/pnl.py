@@ -28,11 +28,14 @@ def sale_usd(bids: Iterable[tuple[float, float]], *, shares: float, fee_rate: fl
 
 def unrealized_usd(account: Account, fair_value: float | None) -> float | None:
     """Worth at the fair value (probability of CALL) less cost, in dollars. Nothing held is 0; None without a value."""
-    calls, puts = account.call, account.put
-    if calls.units == 0 and puts.units == 0:
+    if account.call.units == 0 and account.put.units == 0:
         return 0.0
-    if fair_value is None:
-        return None
+    return None if fair_value is None else held_usd(account, fair_value)
+
+
+def held_usd(account: Account, fair_value: float) -> float:
+    """Worth of what is held at the fair value (probability of CALL) less its cost, in dollars."""
+    calls, puts = account.call, account.put
     worth_usd = from_micro(calls.units) * fair_value + from_micro(puts.units) * (1.0 - fair_value)
     return worth_usd - from_micro(calls.cost_micro + puts.cost_micro)
 

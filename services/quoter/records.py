@@ -2,7 +2,7 @@
 
 Breakdown, in dollars a share unless said otherwise:
 
-    fair_value      = model_value + projection                model_value: on the oracle's own last print
+    fair_value      = model_value + projection                model_value: on the oracle's own last print, if it has one
     reservation     = fair_value + momentum_skew + inventory_skew
     spread          = base_spread x factor_time x factor_regime x factor_toxicity x factor_volatility x factor_phase
                       x factor_inputs + clamp                 clamp: what min_spread and max_spread added or took

@@ -159,6 +159,13 @@ def test_what_was_last_written_too_long_ago_goes_when_a_segment_is_begun(tmp_pat
     assert [record.payload for record in read(tmp_path)[0]] == ["young", "new"]
 
 
+def test_when_everything_is_too_old_at_once_nothing_goes(tmp_path: Path) -> None:
+    old = aged(segment_of_blocks(tmp_path, [(1, "old")]), hours=3.0)  # or the clock is three hours ahead
+    with SegmentWriter(tmp_path, "bybit", keep_s=7_200.0) as writer:
+        writer.write(2, "new")
+    assert old.exists()
+
+
 def test_recordings_of_others_and_other_files_are_never_removed(tmp_path: Path) -> None:
     theirs = [tmp_path / f"bybit-x-1-1{SUFFIX}", tmp_path / f"coinbase-1-1{SUFFIX}", tmp_path / "bybit-1-1.txt"]
     for each in theirs:

@@ -112,13 +112,13 @@ def test_a_taken_metrics_port_is_said_and_replaced(bus: str) -> None:
             wait_for_line(hedger, "joined the bus")
 
 
-def run_beside_a_broker(bus: str, program: str) -> subprocess.CompletedProcess[str]:
+def run_beside_a_broker(bus: str, program: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A program of the test's own, to its end."""
     with running("services.broker", bus=bus) as broker:
         wait_for_line(broker, '"started"')
         return subprocess.run(
             [sys.executable, "-c", program],
-            env={"MM_BUS": bus, "PYTHONPATH": str(ROOT)},
+            env={"MM_BUS": bus, "PYTHONPATH": str(ROOT), **variables},
             capture_output=True,
             text=True,
             timeout=60,
@@ -143,15 +143,14 @@ def test_a_loop_that_stands_still_ends_its_process_and_says_where(bus: str) -> N
     program = """
 import threading
 from shared import service
-service.HUNG_S = 5.0
 class Hanging:
     def update(self, event):
         threading.Event().wait()
 service.run("hedger", lambda runtime: Hanging())
 """
-    done = run_beside_a_broker(bus, program)
+    done = run_beside_a_broker(bus, program, MM_HUNG_S="4")
     assert done.returncode == 1
-    assert re.search(r'File "<string>", line 7 in update', done.stderr)
+    assert re.search(r'File "<string>", line 6 in update', done.stderr)
 
 
 def test_who_stops_says_farewell_and_whoever_comes_later_knows_it(bus: str) -> None:
