@@ -19,8 +19,8 @@ $(READY): requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-# Kernels are compiled once, into the on-disk cache, so that no process compiles at its start.
-$(KERNELS): $(READY) $(shell grep -rlE '^@kernel' shared services backtest 2>/dev/null)
+# Kernels are compiled once, into the on-disk cache (named by these files), so that no process compiles at its start.
+$(KERNELS): $(READY) $(shell grep -rl --include='*.py' 'shared\.kernel' shared services backtest 2>/dev/null)
 	@echo "compiling kernels" >&2
 	@$(BIN)/python -m backtest.warm
 	@touch $@

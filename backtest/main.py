@@ -39,7 +39,7 @@ from backtest.parts import Part, Played, first_pass, parts_of, told
 from backtest.report_page_io import numbers_of, write_report
 from backtest.report_summary import print_summary
 from backtest.result import BacktestResult
-from backtest.sample import SampleSettings, generate
+from backtest.sample import INVENTED, SampleSettings, generate
 from backtest.study import estimate, make_study, paired, settings_that_differ
 from backtest.tape import Tape, tape_key
 from backtest.tape_io import engine_hash, read_tapes
@@ -48,7 +48,8 @@ from shared.exchange import QueueName
 from shared.market import NS_PER_S, Series
 
 Floats = NDArray[np.float64]
-CONCLUDED = (book_implied.NOTES[0], inferred_trades.NOTES[0])  # of a recording that lacks prices, or trades
+# What must be known before a figure is believed: the periods are simulated, or prices or trades were concluded.
+CONCLUDED = (INVENTED, book_implied.NOTES[0], inferred_trades.NOTES[0])
 LONGEST_EMBARGO_NS = 3600 * NS_PER_S
 OPPOSITE = "buying the opposite outcome"  # hedging as a technique: no switch of the configuration, an option of the run
 

@@ -276,9 +276,11 @@ def comparison_answer(study: Study) -> str | None:
         return None
     side = side_of_zero(found.difference_usd)
     if side == 0:
-        return f"This data cannot tell A ({found.a}) from B ({found.b})."
-    better = f"A ({found.a})" if side > 0 else f"B ({found.b})"
-    return f"{better} is better, and the interval of the difference is clear of zero."
+        answer = f"This data cannot tell A ({found.a}) from B ({found.b})."
+    else:
+        better = f"A ({found.a})" if side > 0 else f"B ({found.b})"
+        answer = f"{better} is better, and the interval of the difference is clear of zero."
+    return f"{answer} A less B: {mean_and_interval(found.difference_usd, study_digits(study))} a period."
 
 
 def model_line(study: Study) -> str:

@@ -82,6 +82,7 @@ from shared.market import NS_PER_S, Series
 from shared.messages import OracleKind, Period, PeriodRole
 
 SOURCE = "simulated"
+INVENTED = "simulated periods: figures say nothing of what a real market pays"
 NS_PER_MS = 1_000_000
 NEAR_TICKS = 10  # of the market feed: changes farther from the touch wait
 TIMER_MS = 100  # of the market feed
@@ -457,7 +458,7 @@ class _Chunk:
     def _notes(self) -> tuple[str, ...]:
         chosen = self._settings.model_dump(exclude_defaults=True)
         return (
-            "invented by the simulator's model: figures say nothing of what a real market pays",
+            INVENTED,
             f"worlds of {self._settings.chunk_periods} periods; prices do not go on from one to the next",
             f"settings that differ from the default: {json.dumps(chosen, sort_keys=True)}",
         )

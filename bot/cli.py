@@ -94,7 +94,7 @@ examples:
   python3 mm_bot.py --files ../my-collector               JSON files that another program writes
   python3 mm_bot.py --conservative --set base_spread=0.05 a preset, and one setting changed
   python3 mm_bot.py --dry-run --markets btc-5m            paper execution: positions, fills, profit and loss
-  python3 -m bot.panel --out out                          watch a running bot from a second terminal
+  .venv/bin/python -m bot.panel --out out                  watch a running bot from a second terminal
   python3 mm_bot.py --show-config --aggressive            the effective configuration, and where each setting is from
   python3 mm_bot.py --explain recordings --at last        why the last recorded quotes were what they were
   python3 mm_bot.py --generate-keys keys --clients feeds,analyzers   keys for a bus across machines

@@ -1,4 +1,4 @@
-// PM2 runs the whole market maker: `pm2 start deploy/ecosystem.config.js -- --preset conservative --interval 200`.
+// PM2 runs the whole market maker: `pm2 start deploy/ecosystem.config.js -- --dry-run --preset conservative --interval 200`.
 // What follows `--` goes to mm_bot.py; without it the bot runs as `python3 mm_bot.py --dry-run`. `make setup` once.
 const path = require("path");
 

@@ -197,6 +197,7 @@ def test_the_better_of_two_runs_is_named_only_when_it_is_clear() -> None:
         )
 
     assert str(answer(estimate(0.5, 0.2))).startswith("A (new) is better")
+    assert "A less B: $0.500 [$0.300, $0.700] a period." in str(answer(estimate(0.5, 0.2)))
     assert str(answer(estimate(-0.5, 0.2))).startswith("B (old) is better")
     assert str(answer(estimate(0.5, 0.6))).startswith("This data cannot tell")
     assert comparison_answer(study()) is None
